@@ -1,0 +1,34 @@
+"""Ceiba: one recipe from raw data to a large model that is trained, measured, adapted, shrunk, explained, secured and served.
+Takes       nothing.                 Gives   the public names, each loaded on first use.
+May touch   every room, by name.     Never   an import that a command does not need.
+To add one  add one line to PUBLIC below."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+PUBLIC = {
+    "train": "ceiba.run:train",
+    "evaluate": "ceiba.run:evaluate",
+    "open": "ceiba.cli.opening:open_model",
+    "read": "ceiba.read:open_frame",
+    "profile": "ceiba.prepare:profile",
+    "Recipe": "ceiba.recipe:Recipe",
+    "CeibaError": "ceiba.base.errors:CeibaError",
+}
+"""Public name → where it lives."""
+
+__all__ = ["__version__", *PUBLIC]  # noqa: PLE0604 - names of the dict above
+
+
+def __getattr__(name: str) -> object:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'ceiba' has no attribute '{name}'")
+    module, attribute = PUBLIC[name].split(":")
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

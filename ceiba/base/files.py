@@ -1,0 +1,157 @@
+"""Files written all or nothing (law 3): temporary sibling, fsync, manifest, rename, fsync the parent.
+
+Every write of Ceiba that matters goes through this file, so that a test may make any single one of them fail.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ceiba.base.errors import BundleError, InputError, listed
+
+MANIFEST = "MANIFEST"
+MARK = ".ceiba-tmp-"
+CHUNK_BYTES = 1 << 20
+
+on_operation: Callable[[str, Path], None] | None = None
+"""A test hook that sees (operation, path) before each write, fsync and rename, and may raise OSError."""
+
+
+def _step(operation: str, path: Path) -> None:
+    if on_operation is not None:
+        on_operation(operation, path)
+
+
+def sync_file(path: Path) -> None:
+    """Force one file, or one folder's entries, to the disk."""
+    _step("fsync", path)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file under its final name, or leave what was there."""
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} must be a plain file or absent", "a link, a folder or a device", "Name another path")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{MARK}{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        _step("write", temporary)
+        with temporary.open("wb") as file:
+            file.write(data)
+        sync_file(temporary)
+        _step("rename", path)
+        os.replace(temporary, path)
+        sync_file(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as readable JSON, all or nothing. NaN and infinities are refused: JSON has none."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+@contextmanager
+def write_stream(path: Path) -> Iterator[Path]:
+    """A temporary path for a file written by someone else; renamed to `path` on success, removed on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{MARK}{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        sync_file(temporary)
+        _step("rename", path)
+        os.replace(temporary, path)
+        sync_file(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every entry below a folder that is not itself a folder, sorted, links included."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def write_manifest(folder: Path) -> None:
+    """List every file of a folder with its size and SHA-256, and force all of them to the disk."""
+    entries = {}
+    for path in files_below(folder):
+        sync_file(path)
+        entries[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": digest(path)}
+    _step("write", folder / MANIFEST)
+    (folder / MANIFEST).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+    sync_file(folder / MANIFEST)
+
+
+def verify_manifest(folder: Path) -> None:
+    """Hold a folder against its manifest.
+
+    Raises: BundleError for a missing, extra, resized or altered file, a link, or a name that leaves the folder.
+    """
+    path = folder / MANIFEST
+    if not path.is_file() or path.is_symlink():
+        raise BundleError(f"{folder} must hold a file {MANIFEST}", "none", "Name a folder that Ceiba wrote")
+    try:
+        entries: dict[str, dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))
+        expected = {str(name): (entry["size"], entry["sha256"]) for name, entry in entries.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BundleError(f"{path} must be a manifest", "something else", "Use an undamaged copy") from error
+    found: dict[str, Path] = {}
+    for file in files_below(folder):
+        name = file.relative_to(folder).as_posix()
+        if file.is_symlink() or not file.is_file() or file.stat().st_nlink > 1:
+            raise BundleError(f"{folder} must hold plain files only", f"{name}, a link or a device", "Use an undamaged copy")
+        if name not in (MANIFEST, MANIFEST + ".sig"):
+            found[name] = file
+    if missing := sorted(set(expected) - set(found)):
+        raise BundleError(f"{folder} lacks files of its manifest", listed(missing), "Use an undamaged copy")
+    if extra := sorted(set(found) - set(expected)):
+        raise BundleError(f"{folder} holds files that its manifest does not list", listed(extra), "Remove them")
+    for name, (size, sha256) in expected.items():
+        actual = found[name].stat().st_size
+        if actual != size:
+            raise BundleError(f"{folder / name} must have {size} bytes", actual, "Use an undamaged copy")
+        if digest(found[name]) != sha256:
+            raise BundleError(f"{folder / name} fails its checksum", "other bytes", "Use an undamaged copy")
+
+
+@contextmanager
+def write_folder(target: Path, manifest: bool = True) -> Iterator[Path]:
+    """A temporary sibling folder; on success it is sealed by a manifest and renamed to `target`, on failure removed.
+
+    Raises: InputError if the target exists already.
+    """
+    target = Path(target)
+    if target.exists() or target.is_symlink():
+        raise InputError(f"{target} must not exist", "something of that name", "Name another folder or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{MARK}{target.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if manifest:
+            write_manifest(temporary)
+        for folder in sorted(path for path in temporary.rglob("*") if path.is_dir()):
+            sync_file(folder)
+        sync_file(temporary)
+        _step("rename", target)
+        os.rename(temporary, target)
+        sync_file(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
