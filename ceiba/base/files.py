@@ -17,6 +17,7 @@ from ceiba.base.errors import BundleError, InputError, listed
 MANIFEST = "MANIFEST"
 MARK = ".ceiba-tmp-"
 CHUNK_BYTES = 1 << 20
+WORLD_WRITABLE = 0o002
 
 on_operation: Callable[[str, Path], None] | None = None
 """A test hook that sees (operation, path) before each write, fsync and rename, and may raise OSError."""
@@ -131,6 +132,14 @@ def verify_manifest(folder: Path) -> None:
             raise BundleError(f"{folder / name} fails its checksum", "other bytes", "Use an undamaged copy")
 
 
+def _close(folder: Path) -> None:
+    """What a umask of 000 leaves open: only owner and group may write what is sealed."""
+    for path in (folder, *folder.rglob("*")):
+        mode = path.stat().st_mode
+        if mode & WORLD_WRITABLE:
+            path.chmod(mode & 0o7777 & ~WORLD_WRITABLE)
+
+
 @contextmanager
 def write_folder(target: Path, manifest: bool = True) -> Iterator[Path]:
     """A temporary sibling folder; on success it is sealed by a manifest and renamed to `target`, on failure removed.
@@ -150,6 +159,7 @@ def write_folder(target: Path, manifest: bool = True) -> Iterator[Path]:
         for folder in sorted(path for path in temporary.rglob("*") if path.is_dir()):
             sync_file(folder)
         sync_file(temporary)
+        _close(temporary)
         _step("rename", target)
         os.rename(temporary, target)
         sync_file(target.parent)

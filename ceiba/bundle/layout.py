@@ -1,0 +1,107 @@
+"""Which file of a bundle holds what."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from ceiba.base.errors import BundleError
+from ceiba.base.files import MANIFEST, digest
+
+FORMAT = 1
+OPENED_SINCE = {1: "0.1.0"}
+"""Format version → the first version of Ceiba that opens it; written into each bundle for the day it is too new."""
+
+META = "ceiba.json"
+RECIPE = "recipe.yaml"
+FIELDS = "fields.json"
+FIELD_FILES = "fields"
+WEIGHTS = "weights.safetensors"
+ONNX = "model.onnx"
+REPORT = "report.json"
+REPORT_HTML = "report.html"
+CARD = "card.md"
+
+
+def file_name(name: str) -> str:
+    """A field file's name as one plain path element, whatever signs the name of the column holds."""
+    return quote(name, safe=" ").replace(".", "%2E") if name.strip(".") == "" else quote(name, safe=" ")
+
+
+def field_name(file: str) -> str:
+    """The field file's name back from its path element."""
+    return unquote(file)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: small things as values, large things as paths that are read when asked for."""
+
+    folder: Path
+    meta: dict[str, Any]
+    fields_json: dict[str, Any]
+    recipe_text: str
+    report: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """What sort of model this is: "predictor" unless said otherwise."""
+        return str(self.meta["kind"])
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """The model's spec as plain values."""
+        return dict(self.meta["model"])
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """Output name → its answer as plain values."""
+        return dict(self.meta["answers"])
+
+    @property
+    def parents(self) -> list[dict[str, Any]]:
+        """The bundles this one was made from, oldest first: {"identity", "kind"}."""
+        return list(self.meta["parents"])
+
+    @property
+    def edits(self) -> list[dict[str, Any]]:
+        """The edits of the model, to be applied in this order before the weights are loaded."""
+        return list(self.meta["edits"])
+
+    @property
+    def identity(self) -> str:
+        """A hash over every byte of the bundle."""
+        return digest(self.folder / MANIFEST)
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights.
+
+        Raises: BundleError if this bundle has none (an export for serving alone).
+        """
+        return self._file(WEIGHTS, "Use the bundle it was exported from")
+
+    @property
+    def onnx_path(self) -> Path | None:
+        """The exported model, or None."""
+        path = self.folder / ONNX
+        return path if path.is_file() else None
+
+    def field_files(self) -> dict[str, bytes]:
+        """What the fields keep beside fields.json: tokenizers and vocabularies."""
+        folder = self.folder / FIELD_FILES
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        return {field_name(path.name): path.read_bytes() for path in paths}
+
+    def read(self, name: str) -> bytes:
+        """Any other file of the bundle.
+
+        Raises: BundleError if the bundle has no file of that name.
+        """
+        return self._file(name, "Make the bundle anew").read_bytes()
+
+    def _file(self, name: str, do: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise BundleError(f"{self.folder} must hold {name}", "no such file", do)
+        return path
