@@ -1,0 +1,155 @@
+"""Frame: a re-readable stream of Arrow record batches; the one form of a table inside Ceiba."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ceiba.base.errors import DataError, nearest
+
+Source = Callable[[tuple[str, ...] | None], Iterator[pa.RecordBatch]]
+"""Gives the batches anew at each call: all columns for None, else the named ones in that order."""
+
+
+@dataclass(frozen=True)
+class Column(Iterable[pa.Array]):
+    """One column as a re-iterable stream of Arrow arrays."""
+
+    frame: "Frame"
+    name: str
+
+    @property
+    def type(self) -> pa.DataType:
+        """The Arrow type of every array of the column."""
+        return self.frame.schema.field(self.name).type
+
+    def __iter__(self) -> Iterator[pa.Array]:
+        for batch in self.frame.batches((self.name,)):
+            yield batch.column(0)
+
+    def __len__(self) -> int:
+        return self.frame.num_rows
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A table that is read in batches, as often as needed; rows may exceed memory."""
+
+    schema: pa.Schema
+    """Names and Arrow types of the columns, settled over all rows."""
+    origin: str
+    """Where it came from, for messages."""
+    identity: str
+    """Hexadecimal hash of the content and of what was done to it; equal across runs."""
+    num_rows: int
+    """Number of rows."""
+    source: Source
+    """The batches."""
+    notes: tuple[str, ...] = ()
+    """What the reader found or decided and the user should know."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column names in order."""
+        return tuple(self.schema.names)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The record batches, of all columns or of the named ones in that order.
+
+        Raises: DataError for an unknown column.
+        """
+        return self.source(None if columns is None else self._known(columns))
+
+    def column(self, name: str) -> Column:
+        """One column.
+
+        Raises: DataError for an unknown column.
+        """
+        self._known((name,))
+        return Column(self, name)
+
+    def select(self, names: Sequence[str]) -> "Frame":
+        """The same rows with only these columns, in this order.
+
+        Raises: DataError for an unknown column.
+        """
+        kept = self._known(names)
+        schema = pa.schema([self.schema.field(name) for name in kept])
+        return replace(
+            self,
+            schema=schema,
+            identity=derived(self.identity, "select", *kept),
+            source=lambda columns: self.source(kept if columns is None else columns),
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> "Frame":
+        """Only these rows, given by their positions in rising order."""
+        rows = np.ascontiguousarray(rows, dtype=np.int64)
+        assert len(rows) == 0 or (rows[0] >= 0 and rows[-1] < self.num_rows and bool((np.diff(rows) > 0).all()))
+        return replace(
+            self,
+            identity=derived(self.identity, "take", hashlib.sha256(rows.tobytes()).hexdigest()),
+            num_rows=len(rows),
+            source=lambda columns: _take(self.source(columns), rows),
+        )
+
+    def map(self, name: str, change: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema) -> "Frame":
+        """Each batch changed by a function that keeps the number of rows; `name` tells the change apart in the identity.
+
+        The change always sees all columns, since it may need any of them.
+        """
+
+        def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
+            for batch in self.source(None):
+                changed = change(batch)
+                yield changed if columns is None else changed.select(list(columns))
+
+        return replace(self, schema=schema, identity=derived(self.identity, "map", name), source=source)
+
+    def head(self, rows: int) -> pa.Table:
+        """The first rows, at most `rows`, as one table; reads no further than needed."""
+        found, kept = 0, []
+        for batch in self.source(None) if rows > 0 else ():
+            kept.append(batch.slice(0, rows - found))
+            found += kept[-1].num_rows
+            if found >= rows:
+                break
+        return pa.Table.from_batches(kept, self.schema)
+
+    def to_table(self) -> pa.Table:
+        """All rows as one table in memory."""
+        return pa.Table.from_batches(list(self.source(None)), self.schema)
+
+    def noted(self, *notes: str) -> "Frame":
+        """The same frame with more notes."""
+        return replace(self, notes=self.notes + notes)
+
+    def _known(self, names: Sequence[str]) -> tuple[str, ...]:
+        for name in names:
+            if name not in self.schema.names:
+                raise DataError(
+                    f"{self.origin} must have the column '{name}'", "none of that name", nearest(name, self.names)
+                )
+        return tuple(names)
+
+
+def derived(identity: str, *steps: str) -> str:
+    """The identity of content after steps that are named here."""
+    return hashlib.sha256("\x1f".join((identity, *steps)).encode()).hexdigest()
+
+
+def _take(batches: Iterator[pa.RecordBatch], rows: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    start = 0
+    for batch in batches:
+        stop = start + batch.num_rows
+        first, last = np.searchsorted(rows, (start, stop))
+        if last > first:
+            wanted = rows[first:last] - start
+            whole = last - first == wanted[-1] - wanted[0] + 1
+            yield batch.slice(int(wanted[0]), len(wanted)) if whole else batch.take(pa.array(wanted))
+        if last == len(rows):
+            return
+        start = stop
