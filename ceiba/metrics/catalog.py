@@ -1,0 +1,62 @@
+"""The catalog of metrics: what each is called, which way is better, and where it can lie."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a reader needs to know about one metric."""
+
+    title: str
+    """How it is written in a report."""
+    better: Literal["higher", "lower"]
+    """The direction in which a model improves."""
+    meaning: str
+    """One sentence for a person who meets it for the first time."""
+    low: float = 0.0
+    """The least value it can take."""
+    high: float = 1.0
+    """The greatest value it can take."""
+    unit: Literal["share", "none", "target", "target_squared"] = "share"
+    """What it is measured in: a share of one, nothing, or the unit of the target."""
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric("Accuracy", "higher", "Share of rows answered right."),
+    "balanced_accuracy": Metric("Balanced accuracy", "higher", "Mean over the classes of the share of each found."),
+    "roc_auc": Metric("ROC AUC", "higher", "Chance that a positive row is scored above a negative one."),
+    "average_precision": Metric("Average precision", "higher", "Mean precision over the recalls reached."),
+    "f1": Metric("F1", "higher", "Harmonic mean of precision and recall, averaged over the classes if more than two."),
+    "f1_micro": Metric("F1, micro", "higher", "Harmonic mean of precision and recall over all labels of all rows."),
+    "f1_macro": Metric("F1, macro", "higher", "Mean over the labels of the harmonic mean of precision and recall."),
+    "precision": Metric("Precision", "higher", "Share of the rows called positive that are."),
+    "recall": Metric("Recall", "higher", "Share of the positive rows that are found."),
+    "subset_accuracy": Metric("Subset accuracy", "higher", "Share of rows whose labels are all right."),
+    "top_5_accuracy": Metric("Top-5 accuracy", "higher", "Share of rows whose class is among the five most likely."),
+    "kappa": Metric("Quadratic kappa", "higher", "Agreement beyond chance; far misses weigh more.", low=-1.0),
+    "log_loss": Metric("Log loss", "lower", "Mean surprise at the truth, in nats.", high=inf, unit="none"),
+    "brier": Metric("Brier score", "lower", "Mean squared distance of probability and truth.", unit="none"),
+    "ece": Metric("Calibration error", "lower", "Mean gap between stated probability and observed share."),
+    "rmse": Metric(
+        "RMSE", "lower", "Root of the mean squared error, in the unit of the target.", high=inf, unit="target"
+    ),
+    "mae": Metric("MAE", "lower", "Mean absolute error, in the unit of the target.", high=inf, unit="target"),
+    "median_absolute_error": Metric(
+        "Median error",
+        "lower",
+        "Half of the rows are missed by less, in the unit of the target.",
+        high=inf,
+        unit="target",
+    ),
+    "mape": Metric("MAPE", "lower", "Mean absolute error as a share of the truth.", high=inf),
+    "difference": Metric(
+        "Difference", "higher", "Mean difference over the same rows.", low=-inf, high=inf, unit="none"
+    ),
+    "r2": Metric("R²", "higher", "Share of the variance explained; zero for the mean.", low=-inf, unit="none"),
+}
+"""Metric name → what it is, in the order in which a table shows them."""
+
+MAIN: dict[str, str] = {"binary": "accuracy", "classes": "accuracy", "labels": "f1_micro", "number": "rmse"}
+"""Answer kind → the metric named first."""

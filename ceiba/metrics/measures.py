@@ -1,0 +1,179 @@
+"""The figures of each answer kind as functions of row weights."""
+
+from collections.abc import Sequence
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.metrics.calibration import gap_columns
+from ceiba.metrics.ranks import average_precision, rank, roc_auc
+from ceiba.metrics.resample import Array, Measure, group, ratio
+
+MANY_CLASSES = 5
+LABEL_THRESHOLD = 0.5
+
+
+def _matmul(weights: Array, columns: Array) -> Array:
+    """Weighted sums of columns: (resample, row) × (row, column), in the precision of the weights."""
+    return np.asarray(weights @ columns.astype(weights.dtype), dtype=np.float64)
+
+
+def surprise(probability: Array) -> Array:
+    """Minus the logarithm of a probability, finite even where it is zero in its own precision."""
+    least = np.finfo(probability.dtype if probability.dtype.kind == "f" else np.float64).eps
+    return -np.log(np.clip(probability.astype(np.float64), least, 1.0))
+
+
+def _nanmean(values: Array) -> Array:
+    """Mean over the last axis of what is defined there."""
+    defined = np.isfinite(values)
+    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def binary_measure(truth: Array, scores: Array, threshold: float, exact: bool) -> Measure:
+    """Figures of a yes-no answer; `scores` are probabilities of yes."""
+    yes, said = truth > 0, scores >= threshold
+    probability = scores.astype(np.float64)
+    loss = surprise(np.where(yes, scores, 1 - scores))
+    columns = np.column_stack([
+        np.ones(len(truth)), yes, said, yes & said, loss, (probability - yes) ** 2, gap_columns(probability, yes),
+    ])  # fmt: skip
+    ranks = rank(truth, scores, exact)
+
+    def measure(weights: Array) -> dict[str, Array]:
+        sums = _matmul(weights, columns)
+        total, positives, called, found, losses, squares = sums[:, :6].T
+        negatives, rejected = total - positives, total - positives - called + found
+        above, below = ranks.counts(weights)
+        return {
+            "accuracy": ratio(found + rejected, total),
+            "balanced_accuracy": _nanmean(np.stack([ratio(found, positives), ratio(rejected, negatives)], axis=1)),
+            "roc_auc": roc_auc(above, below),
+            "average_precision": average_precision(above, below),
+            "f1": ratio(2 * found, positives + called),
+            "precision": ratio(found, called, empty=0.0) if yes.any() else ratio(found, called),
+            "recall": ratio(found, positives),
+            "log_loss": ratio(losses, total),
+            "brier": ratio(squares, total),
+            "ece": ratio(np.abs(sums[:, 6:]).sum(axis=1), total),
+        }
+
+    return measure
+
+
+def _ordered(truth: Array, answer: Array, values: Array) -> Array:
+    """Columns from which quadratic kappa follows."""
+    true, said = values[truth], values[answer]
+    return np.column_stack([true, said, true**2, said**2, (true - said) ** 2])
+
+
+def _kappa(sums: Array, total: Array) -> Array:
+    """Source: Cohen 1968, "Weighted kappa", equation 3, with weights of the squared distance, written in moments."""
+    true, said, true_squares, said_squares, distance = (ratio(column, total) for column in sums.T)
+    by_chance = true_squares + said_squares - 2 * true * said
+    return 1 - ratio(distance, by_chance)
+
+
+def classes_measure(truth: Array, scores: Array, values: Array | None) -> Measure:
+    """Figures of one class out of several; `values` are the places of the classes on a scale, if they have any."""
+    answer, num_classes = scores.argmax(axis=1), scores.shape[1]
+    right = answer == truth
+    stated = scores[np.arange(len(truth)), truth]
+    top = (scores > stated[:, None]).sum(axis=1) < MANY_CLASSES
+    chosen = scores.max(axis=1).astype(np.float64)
+    scale = np.zeros(num_classes) if values is None else values - values.mean()
+    columns = np.column_stack([
+        np.ones(len(truth)), right, surprise(stated), top, _ordered(truth, answer, scale), gap_columns(chosen, right),
+    ])  # fmt: skip
+    by_truth, by_answer = group(truth * 2 + right, 2 * num_classes), group(answer, num_classes)
+
+    def measure(weights: Array) -> dict[str, Array]:
+        sums = _matmul(weights, columns)
+        total = sums[:, 0]
+        truths = by_truth.sums(weights)
+        found, support, called = truths[:, 1::2], truths[:, ::2] + truths[:, 1::2], by_answer.sums(weights)
+        figures = {
+            "accuracy": ratio(sums[:, 1], total),
+            "balanced_accuracy": _nanmean(ratio(found, support)),
+            "f1": _nanmean(ratio(2 * found, support + called)),
+            "log_loss": ratio(sums[:, 2], total),
+            "ece": ratio(np.abs(sums[:, 9:]).sum(axis=1), total),
+        }
+        if num_classes > MANY_CLASSES:
+            figures["top_5_accuracy"] = ratio(sums[:, 3], total)
+        if values is not None:
+            figures["kappa"] = _kappa(sums[:, 4:9], total)
+        return figures
+
+    return measure
+
+
+def labels_measure(truth: Array, scores: Array, threshold: float, exact: bool) -> Measure:
+    """Figures of any number of labels a row; `scores` are probabilities of each."""
+    yes, said = truth > 0, scores >= threshold
+    num_labels = truth.shape[1]
+    columns = np.column_stack([np.ones(len(truth)), (yes == said).all(axis=1), yes, said, yes & said])
+    ranks = [rank(yes[:, label], scores[:, label], exact) for label in range(num_labels)]
+
+    def measure(weights: Array) -> dict[str, Array]:
+        sums = _matmul(weights, columns)
+        total = sums[:, 0]
+        support, called, found = np.split(sums[:, 2:], 3, axis=1)
+        precisions = [average_precision(*one.counts(weights)) for one in ranks]
+        return {
+            "f1_micro": ratio(2 * found.sum(axis=1), (support + called).sum(axis=1)),
+            "f1_macro": _nanmean(ratio(2 * found, support + called)),
+            "subset_accuracy": ratio(sums[:, 1], total),
+            "average_precision": _nanmean(np.stack(precisions, axis=1)) if precisions else np.full(len(weights), nan),
+        }
+
+    return measure
+
+
+def _weighted_median(values: Array, order: NDArray[np.int64], weights: Array) -> Array:
+    """The value with half of the weight on either side; midway between two where the halves part exactly."""
+    cumulative = np.cumsum(weights[:, order], axis=1, dtype=np.float64)
+    half = cumulative[:, -1:] / 2
+    lower = (cumulative < half).sum(axis=1).clip(0, len(order) - 1)
+    upper = (cumulative <= half).sum(axis=1).clip(0, len(order) - 1)
+    ordered = values[order]
+    return np.asarray((ordered[lower] + ordered[upper]) / 2)
+
+
+def number_measure(truth: Array, scores: Array) -> Measure:
+    """Figures of a number, in the user's units."""
+    truth, scores = truth.astype(np.float64), scores.astype(np.float64)
+    error, centered = np.abs(scores - truth), truth - truth.mean()
+    has_zero = bool((truth == 0).any())
+    relative = np.zeros(len(truth)) if has_zero else error / np.abs(truth)
+    columns = np.column_stack([np.ones(len(truth)), error**2, error, centered, centered**2, relative])
+    order = np.argsort(error, kind="stable")
+    varies = bool(np.ptp(truth) > 0)
+
+    def measure(weights: Array) -> dict[str, Array]:
+        sums = _matmul(weights, columns)
+        total, squares, absolute, first, second, shares = sums.T
+        figures = {
+            "rmse": np.sqrt(ratio(squares, total)),
+            "mae": ratio(absolute, total),
+            "median_absolute_error": np.where(total > 0, _weighted_median(error, order, weights), nan),
+        }
+        if varies:
+            figures["r2"] = 1 - ratio(squares, second - ratio(first**2, total))
+        if not has_zero:
+            figures["mape"] = ratio(shares, total)
+        return figures
+
+    return measure
+
+
+def class_values(labels: Sequence[str] | None, num_classes: int) -> Array | None:
+    """Where classes lie on a scale: the numbers they are called, their order if not told, None if they are words."""
+    if labels is None:
+        return np.arange(num_classes, dtype=np.float64)
+    try:
+        values = np.array([float(label) for label in labels])
+    except ValueError:
+        return None
+    return values if np.isfinite(values).all() else None
