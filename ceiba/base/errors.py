@@ -1,12 +1,12 @@
 """The error tree. Every message reads: where and rule. Got. Do.
 
-    CeibaError                  exit code 1
-    ├── InputError              exit code 2: what the user gave is wrong
-    │   ├── RecipeError         a key, a value or a combination of them in a recipe
-    │   ├── DataError           a file, a row, a column or an image
-    │   └── BundleError         a bundle that is damaged, unknown or unfit for what is asked
-    ├── MissingPackage          exit code 2: an optional package is not installed
-    └── Stopped                 exit code 130 or 143: a signal ended the work after saving
+CeibaError                  exit code 1
+├── InputError              exit code 2: what the user gave is wrong
+│   ├── RecipeError         a key, a value or a combination of them in a recipe
+│   ├── DataError           a file, a row, a column or an image
+│   └── BundleError         a bundle that is damaged, unknown or unfit for what is asked
+├── MissingPackage          exit code 2: an optional package is not installed
+└── Stopped                 exit code 130 or 143: a signal ended the work after saving
 """
 
 import difflib

@@ -3,6 +3,7 @@
 Every write of Ceiba that matters goes through this file, so that a test may make any single one of them fail.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -117,7 +118,9 @@ def verify_manifest(folder: Path) -> None:
     for file in files_below(folder):
         name = file.relative_to(folder).as_posix()
         if file.is_symlink() or not file.is_file() or file.stat().st_nlink > 1:
-            raise BundleError(f"{folder} must hold plain files only", f"{name}, a link or a device", "Use an undamaged copy")
+            raise BundleError(
+                f"{folder} must hold plain files only", f"{name}, a link or a device", "Use an undamaged copy"
+            )
         if name not in (MANIFEST, MANIFEST + ".sig"):
             found[name] = file
     if missing := sorted(set(expected) - set(found)):
@@ -165,3 +168,23 @@ def write_folder(target: Path, manifest: bool = True) -> Iterator[Path]:
         sync_file(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold a folder for one writer; the system lets go of it when the process ends, however it ends.
+
+    Raises: InputError naming the process that holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise InputError(f"{folder} is in use", f"process {owner}", "Wait for it or name another folder") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -18,5 +18,7 @@ def require(module: str, extra: str, to: str) -> ModuleType:
             raise
         package = module.split(".")[0]
         raise MissingPackage(
-            f"To {to}, the package '{package}' is needed, which is not installed", None, f"Run: pip install 'ceiba[{extra}]'"
+            f"To {to}, the package '{package}' is needed, which is not installed",
+            None,
+            f"Run: pip install 'ceiba[{extra}]'",
         ) from error

@@ -27,7 +27,9 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.live:
             self._draw()
             self.stream.write("\n")
@@ -41,6 +43,11 @@ class Progress:
         if now - self.drawn >= (DRAW_EVERY_S if self.live else PLAIN_EVERY_S):
             self.drawn = now
             self._draw()
+
+    def line(self, text: str) -> None:
+        """A line of its own, above the bar."""
+        self.stream.write(f"\r\033[K{text}\n" if self.live else f"{text}\n")
+        self.stream.flush()
 
     def _draw(self) -> None:
         elapsed_s = time.monotonic() - self.started

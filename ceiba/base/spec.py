@@ -1,9 +1,13 @@
 """Specs: frozen, strict descriptions of one thing each, kept beside the thing they configure."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from ceiba.base.errors import nearest
 
 
 class Spec(BaseModel):
@@ -11,18 +15,38 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def known_keys(cls, value: object) -> object:
+        """Name an unknown key together with the nearest right one, which pydantic alone does not."""
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        if isinstance(value, Mapping):
+            for name in value:
+                if name not in known:
+                    raise unknown_key(str(name), known)
+        return value
 
-def expand_word(value: object) -> object:
-    """A bare word is its `type`: `lstm` means `{type: lstm}`."""
-    return {"type": value} if isinstance(value, str) else value
+
+def unknown_key(name: str, known: set[str]) -> PydanticCustomError:
+    """The error for a key that a spec does not have; `recipe.py` reads its context."""
+    return PydanticCustomError("unknown_key", "has no key '{key}'", {"key": name, "do": nearest(name, sorted(known))})
 
 
-def one_of(catalog: Mapping[str, type[Spec]]) -> Any:
-    """The pydantic type "one entry of this catalog, told by its `type`", bare words allowed.
+def _expand(value: object, default: str | None) -> object:
+    if isinstance(value, str):
+        return {"type": value}
+    if default is not None and isinstance(value, Mapping) and "type" not in value:
+        return {"type": default, **value}
+    return value
+
+
+def one_of(catalog: Mapping[str, type[Spec]], default: str | None = None) -> Any:
+    """The pydantic type "one entry of this catalog, told by its `type`": a bare word is its `type`, and without one the
+    type is `default`.
 
     Every spec in the catalog declares `type: Literal["name"] = "name"` with the name it is listed under.
     """
     specs = tuple(catalog.values())
     union: Any = Union[specs] if len(specs) > 1 else specs[0]  # noqa: UP007 - built at run time
     told = Annotated[union, Field(discriminator="type")] if len(specs) > 1 else union
-    return Annotated[told, BeforeValidator(expand_word)]
+    return Annotated[told, BeforeValidator(partial(_expand, default=default))]

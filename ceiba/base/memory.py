@@ -1,0 +1,47 @@
+"""Peak memory of this process: anonymous + shared pages, sampled. Mapped files are not counted: the system may drop them."""
+
+import contextlib
+import threading
+from pathlib import Path
+from types import TracebackType
+
+STATUS = Path("/proc/self/status")
+SAMPLE_S = 0.02
+
+
+def anonymous_bytes() -> int:
+    """Anonymous plus shared memory held now; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):
+        kilobytes = [
+            int(line.split()[1])
+            for line in STATUS.read_text().splitlines()
+            if line.startswith(("RssAnon:", "RssShmem:"))
+        ]
+        return 1024 * sum(kilobytes)
+    return 0
+
+
+class PeakMemory:
+    """Samples memory on a thread between entry and exit; `bytes` is the largest figure seen."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def _sample(self) -> None:
+        while not self._done.is_set():
+            self.bytes = max(self.bytes, anonymous_bytes())
+            self._done.wait(SAMPLE_S)
+
+    def __enter__(self) -> "PeakMemory":
+        self.bytes = anonymous_bytes()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        self.bytes = max(self.bytes, anonymous_bytes())

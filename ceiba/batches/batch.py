@@ -1,0 +1,58 @@
+"""One step's tensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ceiba.fields import Ragged
+from ceiba.prepare import Arrays
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Rows blended with a partner of the same batch: the loss is share · loss(own target) + (1 - share) · loss(partner's)."""
+
+    partner: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors by part name, targets by output name, a weight and an address a row."""
+
+    inputs: dict[str, Tensor]
+    targets: dict[str, Tensor]
+    weight: Tensor | None
+    rows: NDArray[np.int64]
+    mix: Mix | None = None
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device; on the CPU, itself."""
+        if device.type == "cpu":
+            return self
+        move = {"device": device, "non_blocking": True}
+        return Batch(
+            {name: part.to(**move) for name, part in self.inputs.items()},
+            {name: target.to(**move) for name, target in self.targets.items()},
+            None if self.weight is None else self.weight.to(**move),
+            self.rows,
+            self.mix and Mix(self.mix.partner.to(**move), self.mix.share.to(**move)),
+        )
+
+
+def gather(arrays: Arrays, positions: NDArray[np.int64]) -> Batch:
+    """Copy some rows out of the memory-mapped arrays; ragged parts are padded with zeros to the longest of them."""
+    inputs = {}
+    for name, part in arrays.parts.items():
+        rows = part.take(positions).pad() if isinstance(part, Ragged) else part[positions]
+        inputs[name] = torch.from_numpy(rows)
+    targets = {name: torch.from_numpy(target[positions]) for name, target in arrays.targets.items()}
+    weight = None if arrays.weight is None else torch.from_numpy(arrays.weight[positions])
+    return Batch(inputs, targets, weight, arrays.rows[positions])

@@ -1,0 +1,43 @@
+"""Arrays, served a batch at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.batches.augment import AugmentSpec, augment
+from ceiba.batches.batch import Batch, gather
+from ceiba.batches.order import epoch_order, ordered
+from ceiba.fields import Ragged
+from ceiba.prepare import Arrays
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of some arrays; `epoch(n)` may be asked for any epoch, from any batch on, in any order of asking."""
+
+    arrays: Arrays
+    batch_rows: int
+    seed: int
+    augment: AugmentSpec = AugmentSpec()
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-self.arrays.num_rows // self.batch_rows)
+
+    def lengths(self) -> NDArray[np.int64] | None:
+        """Tokens a row over all ragged parts, or nothing where no part is ragged."""
+        ragged = [part.lengths for part in self.arrays.parts.values() if isinstance(part, Ragged)]
+        return np.sum(ragged, axis=0) if ragged else None
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Shuffled and augmented batches for training, beginning with batch `start`."""
+        order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())
+        for positions in order[start:]:
+            yield augment(gather(self.arrays, positions), self.augment, self.seed, epoch)
+
+    def in_order(self) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+        """(positions, batch) over every row once, neither shuffled nor augmented, for validation."""
+        for positions in ordered(self.arrays.num_rows, self.batch_rows, self.lengths()):
+            yield positions, gather(self.arrays, positions)

@@ -1,0 +1,64 @@
+"""Command: what a person types.
+Takes       words.                   Gives   an exit code: 0 done, 1 failed, 2 the input is wrong, 130 or 143 stopped.
+May touch   every room, by name, and only the one that the verb needs.   Never   work of its own.
+To add one  write cli/<verb>.py with `main(arguments) -> int`, add one line to VERBS below."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+VERBS = {
+    "init": ("ceiba.cli.init:main", "look at data, print its profile and write a recipe"),
+    "train": ("ceiba.cli.train:main", "train what a recipe, or data and a target, describe"),
+    "evaluate": ("ceiba.cli.evaluate:main", "measure a bundle on data"),
+    "predict": ("ceiba.cli.predict:main", "answer the rows of a file"),
+    "report": ("ceiba.cli.report:main", "show where the report of a bundle is, or its figures"),
+    "schema": ("ceiba.cli.schema:main", "print the JSON Schema of a recipe"),
+    "doctor": ("ceiba.cli.doctor:main", "say what is installed and what this machine can do"),
+}
+"""Verb → where it lives, and what it is for."""
+
+
+def resolve(name: str) -> Callable[..., object]:
+    """The function that `module:function` names, its module imported now."""
+    module, attribute = name.split(":")
+    found: Callable[..., object] = getattr(import_module(module), attribute)
+    return found
+
+
+def usage() -> str:
+    """The page of `ceiba --help`."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:{width}}  {meaning}" for verb, (_, meaning) in VERBS.items())
+    return (
+        "usage: ceiba VERB [ARGUMENT ...]\n\nOne recipe from raw data to a large model that is trained, measured and served.\n\n"
+        f"{verbs}\n\n`ceiba VERB --help` tells the rest. Exit codes: 0 done, 1 failed, 2 wrong input, 130 and 143 stopped.\n"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; an error that Ceiba raised on purpose is one line on standard error."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0
+    if words[0] == "--version":
+        print(import_module("ceiba").__version__)
+        return 0
+    errors = import_module("ceiba.base.errors")
+    try:
+        if words[0] not in VERBS:
+            raise errors.InputError(
+                "ceiba must be given a verb it knows", repr(words[0]), errors.nearest(words[0], VERBS)
+            )
+        return int(resolve(VERBS[words[0]][0])(words[1:]))  # type: ignore[call-overload]
+    except errors.CeibaError as error:
+        print(f"ceiba: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("ceiba: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

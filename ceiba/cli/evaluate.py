@@ -1,0 +1,30 @@
+"""`ceiba evaluate`: a bundle and data → figures with intervals, and a report of its own."""
+
+from pathlib import Path
+
+from ceiba.base.files import write_bytes, write_json
+from ceiba.cli.opening import open_model
+from ceiba.cli.words import finish, metric_table, words
+from ceiba.evaluate import evaluate_data
+from ceiba.report import render_html
+
+
+def main(arguments: list[str]) -> int:
+    """Measure a bundle on rows that hold its targets."""
+    parser = words("evaluate", "Measure a bundle on data that hold its targets.")
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle or the folder of a run")
+    parser.add_argument("data", metavar="DATA", help="rows with their targets")
+    parser.add_argument("--slices", default="", metavar="COLUMNS", help="columns, comma-separated, to measure by")
+    parser.add_argument("--out", metavar="DIR", help="write report.html and report.json there")
+    given = parser.parse_args(arguments)
+    report = evaluate_data(open_model(given.bundle), given.data, [name for name in given.slices.split(",") if name])
+    print(metric_table(report))
+    if given.out:
+        write_json(Path(given.out) / "report.json", report)
+        write_bytes(Path(given.out) / "report.html", render_html(report).encode())
+        print(f"Report: {Path(given.out) / 'report.html'}")
+    return finish(
+        given.json,
+        {"bundle": str(given.bundle), "metrics": report["metrics"], "baselines": report["baselines"],
+         "seconds": report["cost"]["seconds"], "peak_memory_bytes": report["cost"]["peak_memory_bytes"]},
+    )  # fmt: skip

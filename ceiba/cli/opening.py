@@ -1,0 +1,33 @@
+"""Opening a bundle as something that answers, through the lightest runtime that can."""
+
+from pathlib import Path
+
+from ceiba.base.errors import BundleError
+from ceiba.bundle import Bundle, open_bundle
+from ceiba.cli import resolve
+from ceiba.predict import Predictor
+
+BACKENDS = {"onnx": "ceiba.predict:open_onnx", "torch": "ceiba.model:open_backend"}
+"""Runtime → the function that opens a bundle's network in it, imported only when chosen."""
+
+
+def open_model(folder: str | Path) -> Predictor:
+    """A bundle (or the run folder that holds one) → its Predictor.
+
+    Raises: BundleError if the bundle is damaged or unknown; MissingPackage if its runtime is not installed.
+    """
+    bundle = open_bundle(bundle_folder(folder))
+    return Predictor.from_bundle(bundle, _backend(bundle))
+
+
+def _backend(bundle: Bundle) -> object:
+    name = "onnx" if (bundle.folder / "model.onnx").is_file() else "torch"
+    return resolve(BACKENDS[name])(bundle)
+
+
+def bundle_folder(folder: str | Path) -> Path:
+    """The bundle that a path means: itself, or `bundle/` inside a run folder."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise BundleError(f"{path} must be a bundle or a run folder", "no such folder", "Check the name")
+    return path / "bundle" if (path / "bundle").is_dir() else path

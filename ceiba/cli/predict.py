@@ -1,0 +1,29 @@
+"""`ceiba predict`: rows in, answers out, a batch at a time, so that memory does not grow with rows."""
+
+import time
+from pathlib import Path
+
+from ceiba.base.memory import PeakMemory
+from ceiba.cli.opening import open_model
+from ceiba.cli.words import finish, words
+from ceiba.predict import predict_file
+
+
+def main(arguments: list[str]) -> int:
+    """Answer every row of a file; the columns named by --keep are passed through."""
+    parser = words("predict", "Answer the rows of a file: csv, tsv, jsonl or parquet out, told by the suffix of --out.")
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle or the folder of a run")
+    parser.add_argument("data", metavar="DATA", help="rows to answer")
+    parser.add_argument("--out", required=True, metavar="FILE", help="where the answers go")
+    parser.add_argument(
+        "--keep", default="", metavar="COLUMNS", help="columns, comma-separated, to pass through (ids always are)"
+    )
+    given = parser.parse_args(arguments)
+    began = time.monotonic()
+    with PeakMemory() as memory:
+        rows = predict_file(
+            open_model(given.bundle), given.data, Path(given.out), [name for name in given.keep.split(",") if name]
+        )
+    seconds = time.monotonic() - began
+    print(f"{rows:,} rows answered in {seconds:.1f} s: {given.out}")
+    return finish(given.json, {"out": given.out, "rows": rows, "seconds": seconds, "peak_memory_bytes": memory.bytes})

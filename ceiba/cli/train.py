@@ -1,0 +1,73 @@
+"""`ceiba train`: a recipe, or data and a target → a measured bundle."""
+
+from pathlib import Path
+from typing import Any
+
+from ceiba.base.errors import InputError
+from ceiba.cli.words import finish, metric_table, words
+from ceiba.run import Run, train
+
+RECIPE_SUFFIXES = (".yaml", ".yml")
+
+
+def main(arguments: list[str]) -> int:
+    """Train, print the figures beside their baselines, the report's path, and three answers with their truths."""
+    parser = words("train", "Train what a recipe describes, or DATA and a target alone; measure it; write its bundle.")
+    parser.add_argument("source", metavar="RECIPE.yaml|DATA", help="a recipe, or a file or folder of data")
+    parser.add_argument(
+        "--target", action="append", default=[], metavar="COLUMN", help="column to predict (DATA only; repeatable)"
+    )
+    parser.add_argument("--test", metavar="DATA", help="test rows (DATA only; default: a tenth of the rows)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/NAME)")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key of the recipe, e.g. train.epochs=3",
+    )
+    given = parser.parse_args(arguments)
+    run = train(source_of(given.source, given.target, given.test), given.out, given.resume, given.set)
+    print(summary(run))
+    keys = ("metrics", "baselines")
+    cost = run.report["cost"]
+    return finish(
+        given.json,
+        {"bundle": str(run.bundle.folder), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
+         "peak_memory_bytes": cost["peak_memory_bytes"]},
+    )  # fmt: skip
+
+
+def source_of(source: str, targets: list[str], test: str | None) -> str | dict[str, Any]:
+    """A recipe's path as it is; data and targets as the recipe they mean."""
+    if source.endswith(RECIPE_SUFFIXES):
+        if targets or test:
+            raise InputError(
+                "--target and --test go with DATA, not with a recipe",
+                source,
+                "Write them into the recipe, or use --set",
+            )
+        return source
+    if not targets:
+        raise InputError(
+            "ceiba train DATA needs a target", source, f"Add --target COLUMN (ceiba init {source} lists the columns)"
+        )
+    data = {"train": source} | ({"test": test} if test else {})
+    return {"data": data, "outputs": dict.fromkeys(targets, "auto")}
+
+
+def summary(run: Run) -> str:
+    """What a person wants to see at the end."""
+    split = "test" if "test" in run.report["metrics"] else "valid"
+    lines = ["", metric_table({**run.report, "metrics": {split: run.report["metrics"][split]}}), ""]
+    lines += [f"Note: {note}" for note in run.report["notes"]]
+    lines += ["", "Three answers:"]
+    for sample in run.report["samples"][:3]:
+        lines.append(
+            "  "
+            + ", ".join(
+                f"{name}: {answer['answer']} (truth: {answer['truth']})" for name, answer in sample["outputs"].items()
+            )
+        )
+    return "\n".join([*lines, "", f"Bundle: {run.bundle.folder}", f"Report: {Path(run.bundle.folder) / 'report.html'}"])

@@ -1,0 +1,236 @@
+"""The training loop: for each epoch, for each batch: forward, loss, backward, clip, step; then validate, keep the best."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ceiba.answers import Answer
+from ceiba.base.errors import CeibaError, Stopped
+from ceiba.base.keys import key
+from ceiba.base.progress import Progress
+from ceiba.batches import Batch, Batches
+from ceiba.model import Model
+from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, save_checkpoint
+from ceiba.train.optimizers import parameter_groups
+from ceiba.train.precision import compute_in
+from ceiba.train.sinks import Sink, open_sinks
+from ceiba.train.spec import TrainSpec
+from ceiba.train.stop import StopRequest
+from ceiba.train.validate import LOWER_IS_BETTER, validate
+
+CHECKPOINT_EVERY_S = 60.0
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training found; the model itself holds the best weights."""
+
+    history: list[Figures]
+    best_epoch: int
+    steps: int
+    seconds: float
+    rows_per_second: float
+    stopped_early: bool
+
+
+class Run:
+    """One training in progress: a model, its optimizer, and how far it is."""
+
+    def __init__(self, model: Model, train: Batches, valid: Batches, answers: Mapping[str, Answer], spec: TrainSpec):
+        self.device = torch.device(pick_device(spec.device))
+        self.model = model.to(self.device)
+        if spec.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
+        self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model))
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.total = spec.epochs * train.per_epoch
+        self.at = Progressed()
+        self.best: Weights = {}
+        self.mean: Weights = self._copy() if spec.ema else {}
+
+    def _copy(self) -> Weights:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def seed_step(self) -> None:
+        """Give dropout this step's own address, so that a resumed run draws what an undisturbed one would."""
+        value = key(self.spec.seed, "dropout", self.at.step) >> 1
+        torch.default_generator.manual_seed(value)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(value)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of one batch; a blended row answers for both of its targets, in proportion."""
+        with compute_in(self.spec.precision, self.device):
+            raw = self.model(batch.inputs)
+        logits = {name: value.float() for name, value in raw.items()}
+        if batch.mix is None:
+            loss, _ = self.model.score(logits, batch.targets, batch.weight)
+        else:
+            share, partner = batch.mix.share, batch.mix.partner
+            weight = torch.ones_like(share) if batch.weight is None else batch.weight
+            other = {name: target[partner] for name, target in batch.targets.items()}
+            own, _ = self.model.score(logits, batch.targets, weight, share)
+            loss = own + self.model.score(logits, other, weight, 1 - share)[0]
+        if self.spec.l1:
+            loss = loss + self.spec.l1 * sum(weights.abs().sum() for weights in self.parameters)
+        return loss
+
+    def step(self, batch: Batch) -> Tensor:
+        """One step of gradient descent; the loss stays on the device, so nothing waits for it."""
+        rate = self.spec.optimizer.lr * self.spec.schedule.factor(self.at.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.seed_step()
+        loss = self.loss(batch.to(self.device))
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.spec.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.mean:
+            self._update_mean()
+        self.at.step += 1
+        return loss.detach()
+
+    def _update_mean(self) -> None:
+        """Exponential moving average of the weights, its decay smaller while few steps are behind it."""
+        decay = min(self.spec.ema, (1 + self.at.step) / (10 + self.at.step))
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.mean[name].lerp_(value, 1 - decay)
+            else:
+                self.mean[name].copy_(value)
+
+    def validate(self) -> Figures:
+        """Figures on the validation rows, of the averaged weights where they are kept; remembers the best weights."""
+        current = self._copy() if self.mean else {}
+        if self.mean:
+            self.model.load_state_dict(self.mean)
+        figures = validate(self.model, self.valid, self.answers, self.device, self.spec.precision)
+        name = "loss" if self.spec.watch == "loss" else next(key for key in figures if key != "loss")
+        value = figures[name] if name.split("_")[-1] in LOWER_IS_BETTER else -figures[name]
+        if value < self.at.best_value:
+            self.at.best_value, self.at.best_epoch = value, self.at.step // self.train.per_epoch
+            self.best = self._copy()
+        if current:
+            self.model.load_state_dict(current)
+        return figures
+
+    def save(self, folder: Path, identity: dict[str, str]) -> Path:
+        """Write a checkpoint of everything the run needs to go on."""
+        weights = {"model": self.model.state_dict(), "best": self.best, "mean": self.mean}
+        return save_checkpoint(folder, identity, self.at, self.optimizer, {k: v for k, v in weights.items() if v})
+
+    def resume(self, folder: Path, identity: dict[str, str]) -> None:
+        """Go on from the newest good checkpoint."""
+        self.at, weights = load_checkpoint(folder, identity, self.optimizer)
+        self.model.load_state_dict(weights["model"])
+        self.best, self.mean = weights.get("best", {}), weights.get("mean", {})
+
+
+def pick_device(name: str) -> str:
+    """`auto` is the accelerator where one is, else the processor."""
+    if name != "auto":
+        return name
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if accelerator is None else accelerator.type
+
+
+def _train_epoch(run: Run, sinks: list[Sink], stop: StopRequest, progress: Progress) -> float:
+    """The rest of the epoch in hand; returns its mean loss."""
+    epoch, start = divmod(run.at.step, run.train.per_epoch)
+    loss_sum = torch.full((), run.at.loss_sum, dtype=torch.float64, device=run.device)
+    recent = torch.zeros((), device=run.device)
+    for batch in run.train.epoch(epoch, start):
+        loss = run.step(batch)
+        loss_sum += loss
+        recent += loss
+        progress.advance()
+        if run.at.step % run.spec.log_every == 0:
+            _log(run, sinks, float(recent) / run.spec.log_every, progress)
+            recent.zero_()
+        if stop.exit_code is not None:
+            break
+    run.at.loss_sum = float(loss_sum)
+    return run.at.loss_sum / run.train.per_epoch
+
+
+def _log(run: Run, sinks: list[Sink], loss: float, progress: Progress) -> None:
+    if not loss < float("inf"):
+        raise CeibaError(
+            f"The loss at step {run.at.step} must be a number",
+            loss,
+            "Lower train.optimizer.lr or look for extreme values",
+        )
+    progress.advance(0, f"loss {loss:.4f}")
+    for sink in sinks:
+        sink.write(run.at.step, {"train_loss": loss, "lr": float(run.optimizer.param_groups[0]["lr"])})
+
+
+def _epochs(run: Run, folder: Path, identity: dict[str, str], stop: StopRequest) -> bool:
+    """Epoch after epoch until the last, or until patience runs out (then True)."""
+    sinks, began, before = open_sinks(folder), time.monotonic(), run.at.seconds
+    saved = began
+    with Progress("Training", run.total) as progress:
+        progress.done = run.at.step
+        while run.at.step < run.total:
+            loss = _train_epoch(run, sinks, stop, progress)
+            run.at.seconds = before + time.monotonic() - began
+            if stop.exit_code is not None:
+                path = run.save(folder / "checkpoints", identity)
+                raise Stopped(
+                    f"Stopped at step {run.at.step}, saved as {path}", None, "Go on with --resume", stop.exit_code
+                )
+            figures, epoch = run.validate(), run.at.step // run.train.per_epoch
+            run.at.seconds = before + time.monotonic() - began
+            row = {"epoch": epoch, "train_loss": loss, **{f"valid_{name}": value for name, value in figures.items()}}
+            run.at.history.append({**row, "step": run.at.step, "seconds": run.at.seconds})
+            run.at.loss_sum = 0.0
+            for sink in sinks:
+                sink.write(run.at.step, row)
+            shown = " ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
+            progress.line(f"epoch {epoch}/{run.spec.epochs} {shown}")
+            if run.spec.patience is not None and epoch - run.at.best_epoch >= run.spec.patience:
+                return True
+            if time.monotonic() - saved > CHECKPOINT_EVERY_S and run.at.step < run.total:
+                run.save(folder / "checkpoints", identity)
+                saved = time.monotonic()
+    for sink in sinks:
+        sink.close()
+    return False
+
+
+def fit(
+    model: Model,
+    train: Batches,
+    valid: Batches,
+    answers: Mapping[str, Answer],
+    spec: TrainSpec,
+    folder: Path,
+    identity: dict[str, str],
+    resume: bool = False,
+) -> Trained:
+    """Train `model` in place and leave in it the weights of its best epoch on the validation rows.
+
+    Raises: Stopped after a signal, with a checkpoint saved; CeibaError if the loss is no longer a number.
+    """
+    if spec.threads is not None:
+        torch.set_num_threads(spec.threads)
+    run = Run(model, train, valid, answers, spec)
+    if resume:
+        run.resume(folder / "checkpoints", identity)
+    model.train()
+    with StopRequest() as stop:
+        stopped_early = _epochs(run, folder, identity, stop)
+    model.load_state_dict(run.best)
+    model.eval()
+    rows = run.at.step * train.batch_rows
+    return Trained(
+        run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9), stopped_early
+    )

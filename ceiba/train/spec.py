@@ -1,0 +1,48 @@
+"""What may be told to the training loop."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ceiba.base.spec import Spec
+from ceiba.batches import AugmentSpec
+from ceiba.train.optimizers import AdamWSpec, OptimizerSpec
+from ceiba.train.precision import Precision
+from ceiba.train.schedules import AnySchedule, CosineSpec
+
+
+class TrainSpec(Spec):
+    """How the weights are found."""
+
+    epochs: int = Field(20, ge=1)
+    """Passes over the training rows."""
+    batch_rows: int = Field(256, ge=1)
+    """Rows of one step. All rows: full-batch gradient descent; one row: stochastic; between: mini-batch."""
+    optimizer: OptimizerSpec = AdamWSpec()
+    """How a gradient becomes a step."""
+    schedule: AnySchedule = CosineSpec()
+    """How the learning rate runs over the steps."""
+    clip_norm: float | None = Field(1.0, gt=0)
+    """Longest gradient, over all weights; nothing: not clipped. Source: Pascanu et al. 2012, arXiv:1211.5063, alg. 1."""
+    l1: float = Field(0.0, ge=0)
+    """Weight of the sum of absolute weights in the loss."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of a running mean of the weights, which is then what is validated and kept; 0: off."""
+    patience: int | None = Field(None, ge=1)
+    """Epochs without a better validation figure after which training stops early; nothing: all epochs."""
+    watch: Literal["loss", "metric"] = "loss"
+    """What chooses the best epoch on the validation rows: the loss, or the first output's main metric."""
+    precision: Precision = "fp32"
+    """Number format of the forward pass: fp32, or bf16 (about twice as fast where the processor knows it)."""
+    channels_last: bool = False
+    """Keep images as (height, width, channel) in memory: often faster for convolutions."""
+    augment: AugmentSpec = AugmentSpec()
+    """Random changes of the training rows."""
+    seed: int = 0
+    """Root of every random number: weights, order, augmentation, dropout."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, mps."""
+    threads: int | None = Field(None, ge=1)
+    """Processor threads; nothing: torch's own choice."""
+    log_every: int = Field(50, ge=1)
+    """Steps between two lines of the log."""
