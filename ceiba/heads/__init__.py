@@ -1,0 +1,20 @@
+"""Heads: tokens → logits of one target, and their loss.
+Takes       Tokens, and targets as fields encode them.   Gives   logits, losses, the names of answer and metrics.
+May touch   layers, answers, base.                       Never   encoders, files, optimizers, recipes.
+To add one  write heads/<name>.py, add one line to HEADS below."""
+
+from ceiba.base.spec import Spec
+from ceiba.heads.binary import BinarySpec as BinarySpec
+from ceiba.heads.classes import ClassesSpec as ClassesSpec
+from ceiba.heads.head import Head as Head
+from ceiba.heads.head import OutputLayout as OutputLayout
+from ceiba.heads.labels import LabelsSpec as LabelsSpec
+from ceiba.heads.regression import RegressionSpec as RegressionSpec
+
+HEADS: dict[str, type[Spec]] = {
+    "regression": RegressionSpec,
+    "binary": BinarySpec,
+    "classes": ClassesSpec,
+    "labels": LabelsSpec,
+}
+"""Name → spec."""

@@ -1,0 +1,275 @@
+"""The model: {group: encoder} → trunk → {target: head}; built from its spec, saved, and opened as a backend."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, field_serializer, field_validator, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ceiba.base.errors import BundleError, RecipeError, listed
+from ceiba.base.spec import Spec, one_of
+from ceiba.bundle import Bundle
+from ceiba.encoders import ENCODERS, Encoder
+from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout
+from ceiba.heads import HEADS, Head, OutputLayout
+from ceiba.layers import Tokens
+from ceiba.trunks import TRUNKS, NoneSpec, Trunk
+
+Layout = TableLayout | TextLayout | ImageLayout
+LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", ImageLayout: "image"}
+ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
+
+
+class ModelSpec(Spec):
+    """The network, whole: with the layouts of its inputs and outputs it determines every parameter's shape."""
+
+    dim: int = Field(128, ge=1)
+    """Width of every token."""
+    encoders: dict[str, Any] = Field(default_factory=dict)
+    """Group → its encoder's spec; as JSON with a further key `kind` (table, text or image)."""
+    shared: dict[str, str] = Field(default_factory=dict)
+    """Group → the group whose encoder it uses."""
+    trunk: one_of(TRUNKS, "none") = NoneSpec()  # type: ignore[valid-type]
+    """What mixes the tokens of all groups."""
+    heads: dict[str, one_of(HEADS)]  # type: ignore[valid-type]
+    """Target → its head's spec."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Target → weight of its loss; 1 where none is given."""
+
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def read_encoders(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Plain values with a `kind` → specs; specs stay as they are."""
+        return {name: given if isinstance(given, Spec) else _read_encoder(given) for name, given in value.items()}
+
+    @field_serializer("encoders")
+    def write_encoders(self, value: dict[str, Spec]) -> dict[str, Any]:
+        """Specs → plain values with a `kind`."""
+        return {name: {"kind": kind_of(spec), **spec.model_dump(mode="json")} for name, spec in value.items()}
+
+    @model_validator(mode="after")
+    def names_agree(self) -> "ModelSpec":
+        """What names a group or a target must name one that is there."""
+        if wrong := [
+            name for name, owner in self.shared.items() if owner not in self.encoders or name in self.encoders
+        ]:
+            raise ValueError(f"a shared encoder must belong to another group. Got {listed(wrong)}")
+        if wrong := sorted(set(self.weights) - set(self.heads)):
+            raise ValueError(f"weights must name targets. Got {listed(wrong)}")
+        return self
+
+
+def _read_encoder(value: Mapping[str, Any]) -> Spec:
+    kind = value.get("kind")
+    if kind not in ENCODER_TYPES:
+        raise ValueError(f"an encoder's kind must be one of {listed(ENCODER_TYPES)}. Got {kind!r}")
+    return ENCODER_TYPES[kind].validate_python({name: option for name, option in value.items() if name != "kind"})
+
+
+def kind_of(spec: Spec) -> str:
+    """The catalog that an encoder's spec stands in: table, text or image."""
+    return next(kind for kind, catalog in ENCODERS.items() if type(spec) in catalog.values())
+
+
+class Model(nn.Module):
+    """Tensors by part name → logits by target. Groups and targets keep the order of the spec."""
+
+    def __init__(self, spec: ModelSpec, layouts: Mapping[str, Layout], outputs: Mapping[str, OutputLayout]):
+        super().__init__()
+        self.spec, self.outputs = spec, dict(outputs)
+        self.groups = (*spec.encoders, *spec.shared)
+        self.slots = {name: _slot(place, name) for place, name in enumerate(spec.encoders)}
+        self.slots |= {name: self.slots[owner] for name, owner in spec.shared.items()}
+        encoders = {name: _build_encoder(spec, name, layouts[name]) for name in spec.encoders}
+        self.encoders = nn.ModuleDict({self.slots[name]: encoder for name, encoder in encoders.items()})
+        self.members = max((encoder.members for encoder in encoders.values()), default=0)
+        self.trunk: Trunk = _at("model.trunk", lambda: spec.trunk.build(spec.dim, self.groups, self.members))
+        self.head_slots = {name: _slot(place, name) for place, name in enumerate(spec.heads)}
+        self.heads = nn.ModuleDict()
+        for name, head in spec.heads.items():
+            self.heads[self.head_slots[name]] = _build_head(name, head, outputs[name], self.trunk.dim, self.members)
+
+    def head(self, name: str) -> Head:
+        """The head of one target."""
+        found = self.heads[self.head_slots[name]]
+        assert isinstance(found, Head)
+        return found
+
+    def tokens(self, inputs: Mapping[str, Tensor]) -> Tokens:
+        """What every head reads."""
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in self.groups}
+        for name, tensor in inputs.items():
+            group, part = name.rsplit(".", 1)
+            parts[group][part] = tensor
+        mixed: Tokens = self.trunk({name: self.encoders[self.slots[name]](parts[name]) for name in self.groups})
+        return mixed
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Logits by target, (batch, member, ...) for an ensemble."""
+        tokens = self.tokens(inputs)
+        return {name: self.heads[slot](tokens) for name, slot in self.head_slots.items()}
+
+    def score(
+        self,
+        logits: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        row_weight: Float[Tensor, "batch"] | None = None,
+        share: Float[Tensor, "batch"] | None = None,
+    ) -> tuple[Float[Tensor, ""], dict[str, tuple[Tensor, Tensor]]]:
+        """Σ over targets of weight · mean loss, and (sum, weight sum) of each target for an exact mean elsewhere."""
+        sums = {name: self.head(name).loss(logits[name], targets[name], row_weight, share) for name in self.head_slots}
+        total = torch.stack(
+            [self.spec.weights.get(name, 1.0) * loss / _nonzero(weight) for name, (loss, weight) in sums.items()]
+        ).sum()
+        return total, sums
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        targets: Mapping[str, Tensor],
+        row_weight: Float[Tensor, "batch"] | None = None,
+    ) -> tuple[Float[Tensor, ""], dict[str, tuple[Tensor, Tensor]]]:
+        """Forward and `score` in one."""
+        return self.score(self(inputs), targets, row_weight)
+
+    def combine(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Logits whose probabilities are the mean over the members of an ensemble; otherwise the same."""
+        return {name: self.head(name).combine(value) for name, value in logits.items()}
+
+    def answers(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What is served: forward and `combine` in one."""
+        return self.combine(self(inputs))
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained numbers in all."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def to_json(self) -> dict[str, Any]:
+        """What a bundle keeps of the model beside its weights."""
+        outputs = {name: asdict(output) for name, output in self.outputs.items()}
+        return {"spec": self.spec.model_dump(mode="json"), "outputs": outputs}
+
+
+def _slot(place: int, name: str) -> str:
+    """A name that a module may have, for a column that may be called anything: a place and the readable rest."""
+    return f"{place}_{re.sub(r'[^0-9A-Za-z]+', '_', name)}"
+
+
+def _nonzero(weight: Tensor) -> Tensor:
+    """The weight sum, or one where it is zero: no known target then gives a loss of zero, not NaN."""
+    return torch.where(weight > 0, weight, torch.ones_like(weight))
+
+
+def _at(place: str, build: Any) -> Any:
+    """Call a builder; a rule that it finds broken is told with its place."""
+    try:
+        return build()
+    except RecipeError as error:
+        raise error.at(f"{place}:") from error
+
+
+def _build_encoder(spec: ModelSpec, name: str, layout: Layout) -> Encoder:
+    encoder, kind = spec.encoders[name], LAYOUT_KINDS[type(layout)]
+    if kind_of(encoder) != kind:
+        raise RecipeError(
+            f"The encoder of '{name}' must be for {kind}", encoder.type, f"Use one of: {listed(ENCODERS[kind])}"
+        )
+    built: Encoder = _at(f"encoder of '{name}'", lambda: encoder.build(layout, spec.dim))
+    return built
+
+
+def _build_head(name: str, spec: Any, output: OutputLayout, dim: int, members: int) -> Head:
+    built: Head = _at(f"head of '{name}'", lambda: spec.build(output, dim, members))
+    if built.answer != output.kind:
+        raise RecipeError(f"The head of '{name}' must answer {output.kind}", spec.type, "Leave the head out")
+    return built
+
+
+def build_model(
+    spec: ModelSpec, layouts: Mapping[str, Layout], outputs: Mapping[str, OutputLayout], seed: int = 0
+) -> Model:
+    """A model with weights drawn from `seed` alone; torch's own generator is left as it was.
+
+    Raises: RecipeError if the parts do not fit together or the layouts.
+    """
+    if missing := sorted(set(spec.encoders) - set(layouts)):
+        raise RecipeError("Every encoder must read an input", listed(missing), f"The inputs are {listed(layouts)}")
+    if missing := sorted(set(layouts) - set(spec.encoders) - set(spec.shared)):
+        raise RecipeError("Every input must have an encoder", f"none for {listed(missing)}", "Add one")
+    if set(spec.heads) != set(outputs):
+        raise RecipeError("Every output must have one head", listed(spec.heads), f"The outputs are {listed(outputs)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return Model(spec, layouts, outputs)
+
+
+def save_weights(model: nn.Module) -> bytes:
+    """All parameters and kept buffers as safetensors."""
+    return save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill a model with saved weights.
+
+    Raises: BundleError if names or shapes are not the model's, or the file is no safetensors file.
+    """
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} must be a safetensors file", str(error), "Use an undamaged copy") from error
+    own = model.state_dict()
+    if wrong := sorted(set(own) ^ set(weights)):
+        raise BundleError(f"{path} must hold the model's tensors and no others", listed(wrong), "Use its own recipe")
+    if wrong := [name for name, value in own.items() if value.shape != weights[name].shape]:
+        raise BundleError(f"{path} must hold tensors of the model's shapes", listed(wrong), "Use its own recipe")
+    model.load_state_dict(weights)
+
+
+class TorchBackend:
+    """A model as a callable from arrays to arrays, for a Predictor."""
+
+    def __init__(self, model: Model):
+        self.model = model.eval()
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        device = next(self.model.parameters()).device
+        tensors = {name: _tensor(array).to(device) for name, array in inputs.items()}
+        return {name: logits.float().cpu().numpy() for name, logits in self.model.answers(tensors).items()}
+
+
+def _tensor(array: NDArray[np.generic]) -> Tensor:
+    """An array as a tensor, without a copy where the memory may be written (torch warns of read-only memory)."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def open_model(bundle: Bundle) -> Model:
+    """The model of a bundle, with its weights.
+
+    Raises: BundleError if the bundle holds edits or weights that this function cannot rebuild.
+    """
+    if bundle.edits:
+        raise BundleError(f"{bundle.folder} must hold a model without edits", listed(bundle.edits), "Use the export")
+    layouts = Fields.from_json(bundle.fields_json, bundle.field_files()).layouts()
+    outputs = {
+        name: OutputLayout(value["kind"], value["classes"], tuple(value["counts"]))
+        for name, value in bundle.model["outputs"].items()
+    }
+    model = build_model(ModelSpec.model_validate(bundle.model["spec"]), layouts, outputs)
+    load_weights(model, bundle.weights_path)
+    return model.eval()
+
+
+def open_backend(bundle: Bundle) -> TorchBackend:
+    """A bundle served through torch."""
+    return TorchBackend(open_model(bundle))

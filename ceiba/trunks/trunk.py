@@ -1,0 +1,18 @@
+"""What every trunk promises."""
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+from ceiba.layers import Tokens
+
+
+class Trunk(nn.Module, ABC):
+    """The tokens of all groups → the tokens that every head reads."""
+
+    dim: int
+    """Width of the tokens it gives."""
+
+    @abstractmethod
+    def forward(self, groups: dict[str, Tokens]) -> Tokens:
+        """The mixed tokens; the members of an ensemble stay apart."""
