@@ -1,26 +1,26 @@
 """The way of the data, in order. Who reads only this file knows the product.
 
-Recipe ─┬─ read ──► Frame ── fit ──► Fields ── prepare ──► Arrays ── batches ──► Batch ─┐
-        └─ build ─────────────────────────────────────────► Model ──────────────────────┴─ train ──► Bundle
+    Recipe ─┬─ read ──► Frame ── fit ──► Fields ── prepare ──► Arrays ── batches ──► Batch ─┐
+            └─ build ─────────────────────────────────────────► Model ──────────────────────┴─ train ──► Bundle
 """
 
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ceiba import __version__
 from ceiba.base.files import hold
 from ceiba.base.memory import PeakMemory
-from ceiba.base.progress import say
+from ceiba.base.timing import Phases
 from ceiba.batches import Batches
 from ceiba.bundle import Bundle, open_bundle, write_bundle
-from ceiba.evaluate import evaluate_splits, fit_baselines
+from ceiba.evaluate import evaluate_run
 from ceiba.model import TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
 from ceiba.prepare import Splits, fit_fields, load_splits, prepare_arrays
-from ceiba.recipe import Recipe, complete, model_spec, outputs_of, read_recipe
+from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, run_folder
 from ceiba.report import card, render_html
 from ceiba.train import fit
 
@@ -45,9 +45,46 @@ def train(
 ) -> Run:
     """A recipe → a bundle that is trained, measured and ready to answer, in the folder of a run.
 
-    Raises: CeibaError and its kinds, before anything is written under a final name.
+    Raises: CeibaError and its kinds; nothing half-written is left under a final name.
     """
     recipe = read_recipe(source, overrides)
+    phases = Phases()
+    with phases("read"):
+        splits = load_splits(recipe.data, list(recipe.outputs))
     folder = run_folder(recipe, out, resume)
-    with hold(folder), PeakMemory() as memory:
-        return _train(recipe, load_splits(recipe.data, list(recipe.outputs)), folder, resume, memory)
+    with ExitStack() as stack:
+        stack.enter_context(hold(folder))
+        memory = stack.enter_context(PeakMemory())
+        return train_splits(recipe, splits, folder, resume, phases, memory)
+
+
+def train_splits(
+    recipe: Recipe, splits: Splits, folder: Path, resume: bool, phases: Phases, memory: PeakMemory
+) -> Run:
+    """The same, from rows that are already read and shared out."""
+    with phases("prepare"):
+        recipe, notes = complete(recipe, splits.train)
+        fields = fit_fields(splits.train, recipe.inputs, recipe.outputs, recipe.train.seed)
+        train_arrays, valid_arrays = (prepare_arrays(frame, fields, recipe.data.weight) for frame in (splits.train, splits.valid))
+    with phases("train"):
+        answers = answers_of(recipe, fields)
+        model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), recipe.train.seed)
+        batches = Batches(train_arrays, recipe.train.batch_rows, recipe.train.seed, recipe.train.augment)
+        valid = Batches(valid_arrays, recipe.train.batch_rows, recipe.train.seed)
+        identity = {"recipe": recipe.identity, "data": splits.train.identity, "version": __version__}
+        trained = fit(model, batches, valid, answers, recipe.train, folder, identity, resume)
+    with phases("evaluate"):
+        predictor = Predictor(fields, answers, TorchBackend(model))
+        report, answers = evaluate_run(predictor, splits, train_arrays, recipe.evaluate, recipe.train.seed)
+    report |= {"history": trained.history, "notes": [*splits.notes, *notes, *report["notes"]], "recipe": recipe.to_yaml()}
+    report["cost"] = {
+        "seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters,
+        "peak_memory_bytes": memory.bytes, "rows_per_second": trained.rows_per_second, "best_epoch": trained.best_epoch,
+    }  # fmt: skip
+    path = write_bundle(
+        folder / "bundle", kind="model", model=model.to_json(),
+        answers={name: answer.to_json() for name, answer in answers.items()},
+        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=recipe.to_yaml(), weights=save_weights(model),
+        report=report, report_html=render_html(report), card=card(report), data_hash=splits.train.identity,
+    )  # fmt: skip
+    return Run(folder, open_bundle(path), report)

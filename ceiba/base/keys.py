@@ -1,4 +1,4 @@
-"""Randomness with an address (law 2): a random number is a function of where it is used, never of what was drawn before.
+"""Randomness with an address (law 2): a random number is a function of where it is used, never of earlier draws.
 
 An address is (seed, purpose, epoch, row or step, ...). No generator state is ever saved, so order and augmentation
 survive a kill, another number of workers and another number of ranks, bit for bit.

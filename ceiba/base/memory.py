@@ -1,4 +1,7 @@
-"""Peak memory of this process: anonymous + shared pages, sampled. Mapped files are not counted: the system may drop them."""
+"""Peak memory of this process: anonymous + shared pages, sampled.
+
+Mapped files are not counted: the system may drop them when it needs the room.
+"""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""Augmentation: random changes that keep the answer, each a function of (seed, purpose, epoch, row) and of nothing else.
+"""Augmentation: random changes that keep the answer, each a function of (seed, purpose, epoch, row) alone.
 
 A row is changed the same way in whatever batch, by whatever worker and after whatever interruption it is met (law 2).
 Only mixup and cutmix look at a second row: the neighbour in the batch.

@@ -13,7 +13,7 @@ from ceiba.prepare import Arrays
 
 @dataclass(frozen=True)
 class Mix:
-    """Rows blended with a partner of the same batch: the loss is share · loss(own target) + (1 - share) · loss(partner's)."""
+    """Rows blended with a partner: the loss is share · loss(own target) + (1 - share) · loss(partner's)."""
 
     partner: Tensor
     share: Tensor

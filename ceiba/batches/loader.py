@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba.batches.augment import AugmentSpec, augment
+from ceiba.batches.augment import OFF, AugmentSpec, augment
 from ceiba.batches.batch import Batch, gather
 from ceiba.batches.order import epoch_order, ordered
 from ceiba.fields import Ragged
@@ -20,7 +20,7 @@ class Batches:
     arrays: Arrays
     batch_rows: int
     seed: int
-    augment: AugmentSpec = AugmentSpec()
+    augment: AugmentSpec = OFF
 
     @property
     def per_epoch(self) -> int:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any
 
 VERBS = {
     "init": ("ceiba.cli.init:main", "look at data, print its profile and write a recipe"),
@@ -20,10 +21,10 @@ VERBS = {
 """Verb → where it lives, and what it is for."""
 
 
-def resolve(name: str) -> Callable[..., object]:
+def resolve(name: str) -> Callable[..., Any]:
     """The function that `module:function` names, its module imported now."""
     module, attribute = name.split(":")
-    found: Callable[..., object] = getattr(import_module(module), attribute)
+    found: Callable[..., Any] = getattr(import_module(module), attribute)
     return found
 
 
@@ -32,8 +33,10 @@ def usage() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {meaning}" for verb, (_, meaning) in VERBS.items())
     return (
-        "usage: ceiba VERB [ARGUMENT ...]\n\nOne recipe from raw data to a large model that is trained, measured and served.\n\n"
-        f"{verbs}\n\n`ceiba VERB --help` tells the rest. Exit codes: 0 done, 1 failed, 2 wrong input, 130 and 143 stopped.\n"
+        "usage: ceiba VERB [ARGUMENT ...]\n\n"
+        "One recipe from raw data to a large model that is trained, measured and served.\n\n"
+        f"{verbs}\n\n`ceiba VERB --help` tells the rest. "
+        "Exit codes: 0 done, 1 failed, 2 wrong input, 130 and 143 stopped.\n"
     )
 
 
@@ -52,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise errors.InputError(
                 "ceiba must be given a verb it knows", repr(words[0]), errors.nearest(words[0], VERBS)
             )
-        return int(resolve(VERBS[words[0]][0])(words[1:]))  # type: ignore[call-overload]
+        return int(resolve(VERBS[words[0]][0])(words[1:]))
     except errors.CeibaError as error:
         print(f"ceiba: {error}", file=sys.stderr)
         return int(error.exit_code)

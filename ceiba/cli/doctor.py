@@ -14,8 +14,8 @@ from ceiba.base.optional import require
 from ceiba.cli.words import finish, table, words
 
 PACKAGES = (
-    "numpy", "pyarrow", "pydantic", "onnxruntime", "tokenizers", "pillow", "safetensors", "torch", "scikit-learn", "tensorboard",
-    "matplotlib", "onnx", "onnxscript", "transformers", "optuna", "polars", "pandas",
+    "numpy", "pyarrow", "pydantic", "onnxruntime", "tokenizers", "pillow", "safetensors", "torch", "scikit-learn",
+    "tensorboard", "matplotlib", "onnx", "onnxscript", "transformers", "optuna", "polars", "pandas",
 )  # fmt: skip
 FEATURES = (
     "avx2",

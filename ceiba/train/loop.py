@@ -1,4 +1,4 @@
-"""The training loop: for each epoch, for each batch: forward, loss, backward, clip, step; then validate, keep the best."""
+"""The training loop: for each batch forward, loss, backward, clip, step; after each epoch validate, keep the best."""
 
 import time
 from collections.abc import Mapping

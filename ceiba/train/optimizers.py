@@ -1,7 +1,7 @@
 """Optimizers: how a gradient g becomes a step of the weights w. Torch's fused kernels do the work.
 
-Decay is decoupled (w ← w - lr · decay · w, Loshchilov & Hutter 2017, arXiv:1711.05101) where the class says so, else added to
-g as the gradient of an L2 penalty. Biases, gains of norms and embeddings of one dimension are never decayed.
+Decay is decoupled (w ← w - lr · decay · w, Loshchilov & Hutter 2017, arXiv:1711.05101) where the class says so, else
+added to g as the gradient of an L2 penalty. Biases, gains of norms and embeddings of one dimension are never decayed.
 """
 
 from typing import Literal
@@ -14,7 +14,10 @@ from ceiba.base.spec import Spec, one_of
 
 
 class AdamWSpec(Spec):
-    """m ← β1 m + (1-β1) g; v ← β2 v + (1-β2) g²; w ← w - lr (m̂ / (√v̂ + ε) + decay w). Source: arXiv:1711.05101, alg. 2."""
+    """m ← β1 m + (1-β1) g; v ← β2 v + (1-β2) g²; w ← w - lr (m̂ / (√v̂ + ε) + decay w).
+
+    Source: Loshchilov & Hutter 2017, arXiv:1711.05101, algorithm 2.
+    """
 
     type: Literal["adamw"] = "adamw"
     lr: float = Field(1e-3, gt=0)

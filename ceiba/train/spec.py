@@ -23,7 +23,7 @@ class TrainSpec(Spec):
     schedule: AnySchedule = CosineSpec()
     """How the learning rate runs over the steps."""
     clip_norm: float | None = Field(1.0, gt=0)
-    """Longest gradient, over all weights; nothing: not clipped. Source: Pascanu et al. 2012, arXiv:1211.5063, alg. 1."""
+    """Longest gradient, over all weights; nothing: not clipped. Source: Pascanu et al. 2012, arXiv:1211.5063."""
     l1: float = Field(0.0, ge=0)
     """Weight of the sum of absolute weights in the loss."""
     ema: float = Field(0.0, ge=0, lt=1)

@@ -16,7 +16,7 @@ LOWER_IS_BETTER = frozenset({"loss", "rmse"})
 
 
 def figure(kind: str, truth: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[str, float]:
-    """The name and value of an output's main figure: accuracy, RMSE (in encoded units' answer) or micro F1."""
+    """The name and value of an output's main figure: accuracy, RMSE or micro F1."""
     if kind == "number":
         known = ~np.isnan(truth)
         return "rmse", float(np.sqrt(np.mean((truth[known] - scores[known]) ** 2))) if known.any() else 0.0
@@ -51,7 +51,7 @@ def validate(
     for name, answer in answers.items():
         truth = np.concatenate(truths[name])
         scores = answer.scores(np.concatenate(logits[name]))
-        label, value = figure(answer.kind, answer.truth(truth) if answer.kind == "number" else truth, scores)
+        label, value = figure(answer.kind, answer.scores(truth) if answer.kind == "number" else truth, scores)
         figures[f"{name}_{label}"] = value
     model.train()
     return figures

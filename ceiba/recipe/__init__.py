@@ -1,0 +1,22 @@
+"""Recipe: the contents page of Ceiba.
+Takes       YAML or plain values; later a look at the data.   Gives   Recipe: strict, frozen, and in the end complete.
+May touch   the specs of all rooms below.                     Never   tensors, training, files of results.
+To add one  a setting belongs to the room that it configures; nothing is added here."""
+
+from ceiba.recipe.check import check_recipe, json_schema, read_recipe
+from ceiba.recipe.complete import answers_of, complete, model_spec, output_layouts
+from ceiba.recipe.spec import InputSpec, NetworkSpec, OutputSpec, Recipe
+
+__all__ = [
+    "InputSpec",
+    "NetworkSpec",
+    "OutputSpec",
+    "Recipe",
+    "answers_of",
+    "check_recipe",
+    "complete",
+    "json_schema",
+    "model_spec",
+    "output_layouts",
+    "read_recipe",
+]

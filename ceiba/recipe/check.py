@@ -1,0 +1,97 @@
+"""Reading a recipe: YAML or plain values → Recipe, every fault told with its line and the nearest right name."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ceiba.base.errors import RecipeError, nearest
+from ceiba.base.yaml import Marks, read_yaml
+from ceiba.recipe.spec import Recipe
+
+
+def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe from a YAML file or a mapping, with `path.to.key=value` overrides.
+
+    Paths of data are taken from the recipe's folder. Raises: RecipeError with file, line, the value got and what to do.
+    """
+    if isinstance(source, Recipe):
+        if not list(overrides):
+            return source
+        source = source.model_dump(mode="json", exclude_none=True)
+    if isinstance(source, Mapping):
+        return check_recipe(_overridden(dict(source), overrides), {}, "recipe")
+    path = Path(source)
+    try:
+        value, marks = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise RecipeError(f"{path} must be a readable file", error.strerror, "Check the name") from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}:1 must be a mapping", type(value).__name__, "Start with data: and outputs:")
+    recipe = check_recipe(_overridden(value, overrides), marks, str(path))
+    return recipe.model_copy(update={"data": recipe.data.below(path.parent)})
+
+
+def check_recipe(value: Mapping[str, Any], marks: Marks, name: str) -> Recipe:
+    """Plain values → Recipe. Raises: RecipeError with line, value and what to do."""
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        raise _explained(error.errors()[0], value, marks, name) from None
+
+
+def _overridden(value: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals:
+            raise RecipeError("--set takes path.to.key=value", repr(override), "Write e.g. --set train.epochs=3")
+        *parents, last = path.split(".")
+        inner = value = dict(value)
+        for place in parents:
+            below = inner.get(place)
+            inner[place] = {"type": below} if isinstance(below, str) else dict(below or {})
+            inner = inner[place]
+        inner[last] = read_yaml(text, f"--set {path}")[0]
+    return value
+
+
+def _explained(detail: ErrorDetails, value: Any, marks: Marks, name: str) -> RecipeError:
+    """One pydantic error → one house error; union tags, which nobody wrote, are dropped from its place."""
+    place: tuple[str | int, ...] = ()
+    inner = value
+    for step in detail["loc"]:
+        if (isinstance(inner, Mapping) and step in inner) or (
+            isinstance(inner, list) and isinstance(step, int) and step < len(inner)
+        ):
+            inner, place = inner[step], (*place, step)
+    context = detail.get("ctx", {})
+    if isinstance(nested := context.get("error"), ValidationError):
+        below = nested.errors()[0]
+        return _explained({**below, "loc": (*place, *below["loc"])}, value, marks, name)
+    kind, message = detail["type"], detail["msg"]
+    line = marks.get((*place, str(context["key"])) if kind == "unknown_key" else place, marks.get(place))
+    where = f"{name}:{line}" if line else name
+    shown = ".".join(map(str, place)) or "the recipe"
+    if kind == "missing":
+        return RecipeError(f"{where} {shown} needs the key '{detail['loc'][-1]}'", None, "Add it")
+    if kind == "unknown_key":
+        return RecipeError(f"{where} {shown} has no key '{context['key']}'", None, str(context["do"]))
+    if kind == "union_tag_invalid":
+        expected = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
+        got = context["tag"]
+        return RecipeError(f"{where} {shown} has no type '{got}'", None, nearest(str(got), expected))
+    if kind == "union_tag_not_found":
+        return RecipeError(f"{where} {shown} needs a type", repr(inner), "Add type")
+    if "do" in context:
+        return RecipeError(f"{where} {shown} {message}", context.get("got"), str(context["do"]))
+    rule = message[0].lower() + message[1:].replace("Input should", "must").replace("input should", "must")
+    rule = rule.removeprefix("input should").strip() if rule.startswith("input should") else rule
+    rule = f"must {rule}" if rule.startswith("be ") else rule
+    return RecipeError(f"{where} {shown} {rule}", repr(inner), "See: ceiba schema")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe, for editors."""
+    return Recipe.model_json_schema()

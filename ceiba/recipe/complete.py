@@ -1,0 +1,137 @@
+"""Completing a recipe: what was left out is inferred from the data and written out in full."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, NumberAnswer
+from ceiba.base.errors import RecipeError, listed, nearest
+from ceiba.base.spec import Spec
+from ceiba.encoders import ENCODERS
+from ceiba.fields import Fields
+from ceiba.heads import OutputLayout
+from ceiba.model import ModelSpec
+from ceiba.prepare import infer_kinds
+from ceiba.read import Frame
+from ceiba.recipe.spec import AUTO, HEAD_OF_KIND, InputSpec, OutputSpec, Recipe, group_of
+from ceiba.trunks import TRUNKS
+
+DEFAULT_ENCODERS = {"table": "mlp", "text": "bag", "image": "cnn"}
+HEAD_ANSWERS = {"regression": "number", "binary": "binary", "classes": "classes", "labels": "labels"}
+NGRAMS = "ngrams"
+BAG = "bag"
+
+
+def complete(recipe: Recipe, frame: Frame) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with every kind, encoder and head written out, and notes on what was inferred.
+
+    Raises: RecipeError for a column that the data do not have.
+    """
+    targets = list(recipe.outputs)
+    _known_columns(recipe, frame)
+    open_inputs = recipe.inputs is None or any(one.kind == AUTO for one in recipe.inputs.values())
+    open_outputs = any(one.kind == AUTO for one in recipe.outputs.values())
+    kinds, notes = infer_kinds(frame, targets) if open_inputs or open_outputs else ({}, ())
+    passed = {*targets, *recipe.data.ids, recipe.data.weight, recipe.data.split.column}
+    inputs: Mapping[str, InputSpec] = recipe.inputs if recipe.inputs is not None else {
+        name: InputSpec.model_validate(kind) for name, kind in kinds.items() if name not in passed and kind != "id"
+    }  # fmt: skip
+    if not inputs:
+        raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
+    filled = {name: _input(name, one, kinds, recipe) for name, one in inputs.items()}
+    outputs = {name: _output(one, kinds[name] if one.kind == AUTO else one.kind) for name, one in recipe.outputs.items()}
+    return recipe.model_copy(update={"inputs": filled, "outputs": outputs, "model": _network(recipe, filled)}), notes
+
+
+def _known_columns(recipe: Recipe, frame: Frame) -> None:
+    names = frame.schema.names
+    wanted = [*(recipe.inputs or ()), *recipe.outputs, *recipe.data.ids, *filter(None, [recipe.data.weight])]
+    for name in wanted:
+        if name not in names:
+            raise RecipeError(f"{frame.origin} must have the column '{name}'", f"columns {listed(names)}", nearest(name, names))
+
+
+def _input(name: str, given: InputSpec, kinds: Mapping[str, str], recipe: Recipe) -> InputSpec:
+    """One input with its kind and encoder; a bag of n-grams and its tokenizer ask for each other."""
+    one = given if given.kind != AUTO else InputSpec.model_validate({"type": kinds[name], **_own(given)})
+    group = group_of(one.kind)
+    if group == "table":
+        return one.model_copy(update={"field": _with_bins(one.field, recipe)})
+    encoder = one.encoder or getattr(recipe.model, group)
+    if group == "text":
+        chosen = "tokenizer" in one.field.model_fields_set
+        if encoder is None:
+            default = BAG if not chosen or one.field.tokenizer == NGRAMS else "lstm"
+            encoder = ENCODERS[group][default]()
+        if not chosen and encoder.type == BAG:
+            one = one.model_copy(update={"field": one.field.model_copy(update={"tokenizer": NGRAMS})})
+    return one.model_copy(update={"encoder": encoder or ENCODERS[group][DEFAULT_ENCODERS[group]]()})
+
+
+def _own(given: InputSpec) -> dict[str, Any]:
+    return {name: value for name, value in (("encoder", given.encoder), ("share", given.share)) if value is not None}
+
+
+def _with_bins(field: Any, recipe: Recipe) -> Any:
+    """Bins cost a fit and only piecewise-linear embeddings read them: without these, a number that names none has none."""
+    numbers = getattr(_table(recipe), "numbers", None)
+    if field.type == "number" and "bins" not in field.model_fields_set and getattr(numbers, "type", "") != "piecewise":
+        return field.model_copy(update={"bins": None})
+    return field
+
+
+def _table(recipe: Recipe) -> Spec:
+    chosen: Spec = recipe.model.table or ENCODERS["table"][DEFAULT_ENCODERS["table"]]()
+    return chosen
+
+
+def _output(given: OutputSpec, kind: str) -> OutputSpec:
+    if kind not in HEAD_OF_KIND:
+        raise RecipeError(f"An output cannot be of kind '{kind}'", kind, f"Use one of: {listed(HEAD_OF_KIND)}")
+    if given.kind != AUTO:
+        return given
+    return OutputSpec.model_validate({"type": kind, "head": given.head, "weight": given.weight})
+
+
+def _network(recipe: Recipe, inputs: Mapping[str, InputSpec]) -> Any:
+    """The network's own defaults, only for the groups that the inputs have."""
+    has_table = any(group_of(one.kind) == "table" for one in inputs.values())
+    update: dict[str, Spec | None] = {"text": None, "image": None}
+    update["table"] = _table(recipe) if has_table else None
+    update["trunk"] = recipe.model.trunk or TRUNKS["none"]()
+    return recipe.model.model_copy(update=update)
+
+
+def model_spec(recipe: Recipe) -> ModelSpec:
+    """The network of a complete recipe."""
+    inputs = recipe.inputs or {}
+    own = {name: one.encoder for name, one in inputs.items() if group_of(one.kind) != "table" and one.share is None}
+    shared = {name: one.share for name, one in inputs.items() if one.share is not None}
+    table = {} if recipe.model.table is None else {"table": recipe.model.table}
+    return ModelSpec(
+        dim=recipe.model.dim,
+        encoders=table | own,
+        shared=shared,
+        trunk=recipe.model.trunk,
+        heads={name: one.head for name, one in recipe.outputs.items()},
+        weights={name: one.weight for name, one in recipe.outputs.items()},
+    )
+
+
+def answers_of(recipe: Recipe, fields: Fields) -> dict[str, Answer]:
+    """How the logits of each head are read."""
+    heads = {name: HEAD_ANSWERS[one.head.type] for name, one in recipe.outputs.items()}
+    return {name: _answer(kind, fields.outputs[name]) for name, kind in heads.items()}
+
+
+def _answer(kind: str, field: Any) -> Answer:
+    if kind == "number":
+        return NumberAnswer(field.mean, field.std, field.log)
+    return {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer}[kind](field.labels)
+
+
+def output_layouts(answers: Mapping[str, Answer], fields: Fields) -> dict[str, OutputLayout]:
+    """What each head must know of its target."""
+    return {
+        name: OutputLayout(answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(fields.outputs[name], "counts", ())))
+        for name, answer in answers.items()
+    }
