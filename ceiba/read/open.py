@@ -4,16 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ceiba.base.errors import DataError, listed, nearest
+from ceiba.read.delimited import read_delimited
 from ceiba.read.frame import Frame
 from ceiba.read.memory import memory_frame
 from ceiba.read.parquet import read_arrow, read_parquet
 from ceiba.read.spec import ReadSpec
-from ceiba.read.text import read_csv
 
 Reader = Callable[[Path, ReadSpec], Frame]
 
 READERS: dict[str, Reader] = {
-    "csv": read_csv, "tsv": read_csv, "parquet": read_parquet, "arrow": read_arrow, "feather": read_arrow,
+    "csv": read_delimited, "tsv": read_delimited, "parquet": read_parquet, "arrow": read_arrow, "feather": read_arrow,
 }  # fmt: skip
 """Format, which is also the file's suffix → its reader."""
 

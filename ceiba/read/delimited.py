@@ -1,0 +1,270 @@
+"""Delimited text (csv, tsv, UCI .data): parsed by threads in segments of whole rows, settled over the whole stream, spooled."""
+
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from ceiba.base.errors import DataError
+from ceiba.read.content import content_hash
+from ceiba.read.decode import Text, examine
+from ceiba.read.dialect import BLANK, Dialect, find_dialect
+from ceiba.read.frame import Frame, derived
+from ceiba.read.kinds import FALSE, TRUE, clean, converted, join, text_kind
+from ceiba.read.rows import Segment, row_cells, segments
+from ceiba.read.spec import ReadSpec
+from ceiba.read.spool import Settled, spooled
+
+VERSION = "delimited 1"
+"""Raised with every change that reads the same bytes differently, so that older spools are not reused."""
+MOST_THREADS = 8
+LONGEST_SHOWN = 80
+EDGES = re.compile(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)")
+RUNS = re.compile(rb"[ \t]+")
+TAB_CELL = re.compile(rb'(?:^|[\t\n\r])"(?:[^"]|"")*"(?=[\t\r\n]|$)')
+TAB_OPEN = re.compile(rb'(?:^|[\t\n\r])"')
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one column is read: its kind, and whether its text must be cleaned before it converts."""
+
+    kind: pa.DataType
+    cleaned: bool = False
+
+    def join(self, other: "Plan") -> "Plan":
+        """The plan that reads the values of both."""
+        kind = join(self.kind, other.kind)
+        return Plan(kind, (self.cleaned or other.cleaned) and not pa.types.is_string(kind))
+
+
+Plans = tuple[Plan, ...]
+
+
+@dataclass
+class Parsed:
+    """One segment as a batch, the plans that fit it, and how many ragged rows it had."""
+
+    batch: pa.RecordBatch
+    plans: Plans
+    skipped: int = 0
+    first_skipped: int | None = None
+
+
+def read_delimited(path: Path, options: ReadSpec) -> Frame:
+    """A delimited text file as a frame; kinds hold over the whole file, whatever its size.
+
+    Raises: DataError for a ragged row, an unclosed quote, bytes that are no text, an empty file, a doubled name.
+    """
+    kept = options.model_dump_json(exclude={"files", "damaged", "format", "table", "query", "text_column"})
+    identity = derived(content_hash(path), VERSION, kept, _usual_delimiter(path))
+
+    def build(target: Path) -> Settled:
+        text = examine(path, options.encoding)
+        sample = text.sample()
+        dialect = find_dialect(path, sample, options, _usual_delimiter(path), lambda: quotes_pair(text))
+        return _Build(text, dialect, options.ragged == "skip").write(target)
+
+    return spooled(identity, str(path), build)
+
+
+def _usual_delimiter(path: Path) -> str:
+    return "\t" if {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes} else ","
+
+
+def quotes_pair(text: Text) -> bool:
+    """Whether every quote that opens a cell of a tab file has its pair at that cell's end, over the whole stream."""
+    if not text.has_quotes:
+        return True
+    line_blocks = segments(text.path, text.blocks(), b"\t", quote=False)
+    return all(len(TAB_OPEN.findall(part.data)) == len(TAB_CELL.findall(part.data)) for part in line_blocks)
+
+
+def ordered(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """The work on each item, done by threads a few items ahead, given in order."""
+    threads = min(
+        MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class _Build:
+    """One settling of one file."""
+
+    def __init__(self, text: Text, dialect: Dialect, skip_ragged: bool):
+        self.text, self.dialect, self.skip_ragged = text, dialect, skip_ragged
+        self.names = list(dialect.names)
+
+    def write(self, target: Path) -> Settled:
+        """Read optimistically with the kinds of the first segment; if a later one widens a kind, read again with the wider ones."""
+        plans = tuple(Plan(pa.null()) for _ in self.names)
+        for first in self.segments():
+            plans = self.infer(self.parse(first, None))
+            break
+        while True:
+            settled, wider = self._pass(target, plans)
+            if wider == plans:
+                return settled
+            plans = wider
+
+    def _pass(self, target: Path, plans: Plans) -> tuple[Settled, Plans]:
+        """Write the file with these plans as far as they hold; the plans that hold for all of it."""
+        schema = pa.schema(list(zip(self.names, (plan.kind for plan in plans), strict=True)))
+        num_rows, skipped, first_skipped, wider = 0, 0, None, plans
+        with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for parsed in ordered(lambda segment: self.settle(segment, plans), self.segments()):
+                wider = tuple(ours.join(theirs) for ours, theirs in zip(wider, parsed.plans, strict=True))
+                num_rows += parsed.batch.num_rows
+                skipped += parsed.skipped
+                first_skipped = first_skipped or parsed.first_skipped
+                if wider == plans:
+                    writer.write_batch(parsed.batch)
+        notes = self.text.notes + self.dialect.notes
+        if skipped:
+            notes += (f"{self.text.path}: {skipped} ragged rows skipped, the first at line {first_skipped}",)
+        return Settled(num_rows, notes), wider
+
+    def segments(self) -> Iterator[Segment]:
+        """Segments of data rows: without the header, runs of blanks made one tab."""
+        skip = self.dialect.skip_lines
+        for segment in segments(self.text.path, self.text.blocks(), self._row_delimiter(), self.dialect.quote):
+            yield _without_lines(segment, skip) if skip else segment
+            skip = 0
+
+    def _row_delimiter(self) -> bytes:
+        return b" " if self.dialect.delimiter == BLANK else self.dialect.cut
+
+    def settle(self, segment: Segment, plans: Plans) -> Parsed:
+        """A segment read by the plans where they hold, else by wider ones."""
+        try:
+            return self.parse(segment, plans)
+        except pa.ArrowInvalid:
+            here = self.infer(self.parse(segment, None))
+        wider = tuple(ours.join(theirs) for ours, theirs in zip(plans, here, strict=True))
+        try:
+            return self.parse(segment, wider)
+        except pa.ArrowInvalid:
+            # the parts fit, the join does not (a moment with a zone among others): verbatim text holds anything
+            pairs = zip(plans, here, strict=True)
+            return self.parse(segment, tuple(p if p == h else Plan(pa.string()) for p, h in pairs))
+
+    def infer(self, parsed: Parsed) -> Plans:
+        """The plans that fit a segment that was read without plans."""
+        plans = []
+        for column in parsed.batch.columns:
+            if not pa.types.is_string(column.type):
+                plans.append(Plan(pa.string() if pa.types.is_time(column.type) else column.type))
+                continue
+            values = clean(column, self.dialect.missing, strip=True)
+            kind = text_kind(values, self.dialect.decimal)
+            plans.append(Plan(kind, cleaned=not pa.types.is_string(kind)))
+        return tuple(plans)
+
+    def parse(self, segment: Segment, plans: Plans | None) -> Parsed:
+        """Cells to Arrow: by the plans, or by Arrow's own inference without them.
+
+        Raises: pa.ArrowInvalid where a value does not fit its plan; DataError for a ragged row.
+        """
+        data = segment.data
+        if self.dialect.delimiter == BLANK:
+            data = RUNS.sub(b"\t", EDGES.sub(b"", data))
+        if not data.strip(b"\r\n"):
+            plans = plans or tuple(Plan(pa.null()) for _ in self.names)
+            empty = [pa.array([], plan.kind) for plan in plans]
+            return Parsed(pa.RecordBatch.from_arrays(empty, self.names), plans)
+        ragged: list[pacsv.InvalidRow] = []
+        table = pacsv.read_csv(
+            pa.BufferReader(data),
+            pacsv.ReadOptions(column_names=self.names, use_threads=False, block_size=len(data) + 1),
+            self._parse_options(ragged),
+            self._convert_options(plans),
+        )
+        if ragged and not self.skip_ragged:
+            raise self._ragged_error(segment, ragged[0])
+        batch = self._batch(table, plans)
+        line = self._ragged_line(segment) if ragged else None
+        return Parsed(batch, plans or (), len(ragged), line)
+
+    def _parse_options(self, ragged: list[pacsv.InvalidRow]) -> pacsv.ParseOptions:
+        def note(row: pacsv.InvalidRow) -> str:
+            ragged.append(row)
+            return "skip"
+
+        quote = '"' if self.dialect.quote else False
+        return pacsv.ParseOptions(
+            delimiter=self.dialect.cut.decode(), quote_char=quote, newlines_in_values=True, invalid_row_handler=note
+        )
+
+    def _convert_options(self, plans: Plans | None) -> pacsv.ConvertOptions:
+        missing = self.dialect.missing
+        if self.dialect.strip:
+            missing = tuple(
+                dict.fromkeys(form for word in missing for form in (word, " " + word, word + " ", f" {word} "))
+            )
+        types = None
+        if plans is not None:
+            read_as = (pa.string() if plan.cleaned else plan.kind for plan in plans)
+            types = dict(zip(self.names, read_as, strict=True))
+        return pacsv.ConvertOptions(
+            column_types=types, null_values=list(missing), strings_can_be_null=True, true_values=list(TRUE),
+            false_values=list(FALSE), decimal_point=self.dialect.decimal,
+        )  # fmt: skip
+
+    def _batch(self, table: pa.Table, plans: Plans | None) -> pa.RecordBatch:
+        columns = []
+        for place, column in enumerate(table.columns):
+            values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+            plan = plans[place] if plans is not None else Plan(column.type)
+            if pa.types.is_string(values.type):
+                cleaned = clean(values, self.dialect.missing, strip=self.dialect.strip or plan.cleaned)
+                values = converted(cleaned, plan.kind, self.dialect.decimal) if plan.cleaned else cleaned
+                if values is None:
+                    raise pa.ArrowInvalid(f"column {place} does not convert")
+            columns.append(values)
+        return pa.RecordBatch.from_arrays(columns, self.names)
+
+    def _ragged_line(self, segment: Segment) -> int:
+        data = segment.data
+        if self.dialect.delimiter == BLANK:
+            data = RUNS.sub(b"\t", EDGES.sub(b"", data))
+        starts, cells = row_cells(data, self.dialect.cut[0], self.dialect.quote)
+        wrong = np.flatnonzero(cells != len(self.names))
+        return segment.line + (data.count(b"\n", 0, int(starts[wrong[0]])) if len(wrong) else 0)
+
+    def _ragged_error(self, segment: Segment, row: pacsv.InvalidRow) -> DataError:
+        shown = row.text if len(row.text) <= LONGEST_SHOWN else row.text[:LONGEST_SHOWN] + "..."
+        return DataError(
+            f"{self.text.path}:{self._ragged_line(segment)} must have {row.expected_columns} cells",
+            f"{row.actual_columns} in {shown!r}",
+            "Mend the row, or set data.ragged: skip; check data.delimiter and data.quote if every row is wrong",
+        )
+
+
+def _without_lines(segment: Segment, lines: int) -> Segment:
+    end = 0
+    for _ in range(lines):
+        found = segment.data.find(b"\n", end)
+        end = found + 1 if found >= 0 else len(segment.data)
+    return Segment(segment.data[end:], segment.line + lines)
