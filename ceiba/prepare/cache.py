@@ -1,0 +1,93 @@
+"""What can be made again, in one folder: each entry named by what it was made from, all within a byte budget."""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ceiba.base.errors import BundleError, InputError
+from ceiba.base.files import MARK, verify_manifest, write_folder
+from ceiba.base.progress import say
+
+BUDGET_BYTES = 32 << 30
+"""What may lie in the cache unless CEIBA_CACHE_BYTES says otherwise."""
+ABANDONED_S = 24 * 3600.0
+"""A half-built entry untouched for so long belongs to nobody."""
+
+
+def budget_bytes() -> int:
+    """How much may lie in the cache.
+
+    Raises: InputError if CEIBA_CACHE_BYTES is no number of bytes.
+    """
+    told = os.environ.get("CEIBA_CACHE_BYTES", str(BUDGET_BYTES))
+    if not told.isdecimal():
+        raise InputError("CEIBA_CACHE_BYTES must be a number of bytes", repr(told), f"Use e.g. {BUDGET_BYTES}")
+    return int(told)
+
+
+def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """The entry of that name: as it lies there if it verifies, else built, all or nothing.
+
+    Of two builders the first to finish wins; the other uses what the first one made.
+    """
+    if folder.is_dir():
+        try:
+            verify_manifest(folder)
+            os.utime(folder)
+            return folder
+        except BundleError as error:
+            say(f"Made again, since it was damaged: {error}")
+            shutil.rmtree(folder, ignore_errors=True)
+    make_room(folder.parent, budget_bytes())
+    try:
+        with write_folder(folder) as temporary:
+            build(temporary)
+    except (OSError, InputError):
+        if not _is_good(folder):
+            raise
+    return folder
+
+
+def _is_good(folder: Path) -> bool:
+    """Whether another builder finished this entry meanwhile."""
+    try:
+        verify_manifest(folder)
+    except (BundleError, OSError):
+        return False
+    return True
+
+
+def make_room(root: Path, budget: int) -> None:
+    """Remove what was used longest ago until the rest fits the budget, and half-built entries that nobody works on.
+
+    A file that is mapped by a process stays readable for it after its name is gone.
+    """
+    if not root.is_dir():
+        return
+    entries = []
+    for entry in root.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            used_s = entry.stat().st_mtime
+            if entry.name.startswith(MARK):
+                if time.time() - used_s > ABANDONED_S:
+                    shutil.rmtree(entry, ignore_errors=True)
+            elif entry.is_dir() and not entry.is_symlink():
+                entries.append((used_s, entry, size_bytes(entry)))
+    total = sum(size for _, _, size in entries)
+    for _, entry, size in sorted(entries):
+        if total <= budget:
+            return
+        shutil.rmtree(entry, ignore_errors=True)
+        total -= size
+
+
+def size_bytes(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total

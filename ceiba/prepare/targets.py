@@ -1,0 +1,62 @@
+"""What the targets say about rows: which have one, and which class it is."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ceiba.read import Column, Frame
+
+MOST_STRATA = 1000
+"""Above it, values are too many to be spread evenly."""
+FEW_NUMBERS = 20
+"""A target of numbers with at most this many values is a class."""
+
+
+def is_missing(column: pa.Array) -> NDArray[np.bool_]:
+    """Null, NaN, and text without a sign in it."""
+    missing = np.asarray(column.is_null(nan_is_null=pa.types.is_floating(column.type)))
+    if pa.types.is_string(column.type):
+        blank = pc.equal(pc.utf8_length(column), 0)
+        missing = missing | np.asarray(blank.fill_null(True))
+    return missing
+
+
+def has_target(frame: Frame, targets: Sequence[str]) -> NDArray[np.int64]:
+    """Positions of the rows with at least one target; of all rows where there is none to look at."""
+    if not targets:
+        return np.arange(frame.num_rows)
+    masks = []
+    for batch in frame.batches(tuple(targets)):
+        present = ~is_missing(batch.column(0))
+        for column in batch.columns[1:]:
+            present = present | ~is_missing(column)
+        masks.append(present)
+    return np.flatnonzero(np.concatenate(masks)) if masks else np.empty(0, dtype=np.int64)
+
+
+def stratum(frame: Frame, targets: Sequence[str]) -> tuple[str, NDArray[np.int64]] | None:
+    """The first target that is a class, and its code in every row; nothing where all are numbers, lists or too many."""
+    for name in targets:
+        codes = _class_codes(frame.column(name))
+        if codes is not None:
+            return name, codes
+    return None
+
+
+def _class_codes(column: Column) -> NDArray[np.int64] | None:
+    kind = column.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_temporal(kind):
+        return None
+    most = FEW_NUMBERS if pa.types.is_floating(kind) or pa.types.is_integer(kind) else MOST_STRATA
+    known: dict[object, int] = {}
+    codes = []
+    for chunk in column:
+        encoded = chunk.dictionary_encode(null_encoding="encode")
+        places = [known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()]
+        if len(known) > most:
+            return None
+        codes.append(np.asarray(places, dtype=np.int64)[np.asarray(encoded.indices)])
+    return np.concatenate(codes) if codes else np.empty(0, dtype=np.int64)
