@@ -13,7 +13,7 @@ from ceiba.cli import opening
 PACKAGE = Path(ceiba.__file__).parent
 FLOORS = {
     "base": 0,
-    "fields": 1, "answers": 1, "bundle": 1, "metrics": 1, "read": 1, "layers": 1,
+    "clean": 1, "fields": 1, "answers": 1, "bundle": 1, "metrics": 1, "read": 1, "layers": 1,
     "predict": 2, "prepare": 2, "encoders": 2, "trunks": 2, "heads": 2,
     "serve": 3, "batches": 3, "model": 3, "surgery": 3,
     "train": 4, "generate": 4,
@@ -25,7 +25,7 @@ FLOORS = {
     "studies": 10,
     "cli": 11, "__init__": 11, "__main__": 12,
 }  # fmt: skip
-TORCH_FREE = {"base", "fields", "answers", "bundle", "metrics", "read", "predict", "prepare", "serve"}
+TORCH_FREE = {"base", "clean", "fields", "answers", "bundle", "metrics", "read", "predict", "prepare", "serve"}
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 

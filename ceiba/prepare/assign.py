@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError
 from ceiba.base.keys import permutation
-from ceiba.prepare.hashing import hash_values, mix
+from ceiba.clean.hashing import hash_values, mix
 from ceiba.read import Column
 
 TRAIN, VALID, TEST = 0, 1, 2

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from ceiba.base.errors import DataError, RecipeError, nearest
+from ceiba.clean.hashing import hash_values
 from ceiba.fields import Field, Fields, FieldSpec, Target
-from ceiba.prepare.hashing import hash_values
 from ceiba.prepare.targets import is_missing
 from ceiba.read import Frame
 

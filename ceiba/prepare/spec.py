@@ -7,7 +7,7 @@ from pydantic import Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from ceiba.base.spec import Spec
-from ceiba.prepare.clean import CleanOption, Names
+from ceiba.clean import CleanOption, Names
 from ceiba.read import ReadSpec
 
 VALID_SHARE = 0.1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
 from ceiba.prepare.assign import TEST, TRAIN, VALID, assign, group_codes, spread, time_order
-from ceiba.prepare.cleaner import clean_frame
+from ceiba.prepare.cleaning import clean_frame
 from ceiba.prepare.spec import DataSpec
 from ceiba.prepare.targets import has_target, stratum
 from ceiba.read import Frame, open_frame

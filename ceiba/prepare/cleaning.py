@@ -1,36 +1,12 @@
-"""Cleaning applied: to the batches of training and serving alike, and to whole frames."""
+"""Cleaning applied to whole frames."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
 
-from ceiba.prepare.clean import CleanSpec, DropDuplicatesSpec, DropMissingSpec
+from ceiba.clean import MARK, Cleaner, CleanSpec, RowSpec
 from ceiba.read import Frame
-
-MARK = b"ceiba.cleaned"
-
-
-class Cleaner:
-    """The column operations of a recipe as one function batch → batch, the same before training and before serving."""
-
-    def __init__(self, operations: Sequence[CleanSpec]):
-        self.operations = tuple(operation for operation in operations if not operation.rows)
-        self.mark = "\n".join(operation.model_dump_json() for operation in self.operations).encode()
-
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Clean a batch; one that went through these very operations already is given back as it is."""
-        if not self.operations or (batch.schema.metadata or {}).get(MARK) == self.mark:
-            return batch
-        for operation in self.operations:
-            batch = operation.apply(batch)
-        return batch.replace_schema_metadata({**(batch.schema.metadata or {}), MARK: self.mark})
-
-    def before(self, names: frozenset[str]) -> frozenset[str]:
-        """The columns that must be read so that these come out right."""
-        for operation in reversed(self.operations):
-            names = operation.before(names)
-        return names
 
 
 def clean_frame(frame: Frame, operations: Sequence[CleanSpec]) -> Frame:
@@ -40,8 +16,8 @@ def clean_frame(frame: Frame, operations: Sequence[CleanSpec]) -> Frame:
     """
     for operation in operations:
         operation.check(frame.schema, frame.origin)
-        if isinstance(operation, DropMissingSpec | DropDuplicatesSpec):
-            rows = operation.kept(frame)
+        if isinstance(operation, RowSpec):
+            rows = operation.kept(frame.batches(operation.named() or None))
             if len(rows) < frame.num_rows:
                 left_out = f"clean.{operation.type} left out {frame.num_rows - len(rows)} of {frame.num_rows} rows"
                 frame = frame.take(rows).noted(f"{frame.origin}: {left_out}")

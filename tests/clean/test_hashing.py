@@ -4,8 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ceiba.prepare import hashing
-from ceiba.prepare.hashing import hash_rows, hash_values
+from ceiba.clean import hash_rows, hash_values, hashing
 
 
 def test_no_rows() -> None:

@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from ceiba.base.errors import DataError
-from ceiba.prepare import CLEAN, Cleaner, clean_frame
-from ceiba.prepare.clean import CleanOption
+from ceiba.clean import CLEAN, Cleaner, CleanOption
+from ceiba.prepare import clean_frame
 from ceiba.read import Frame, open_frame
 
 OPTIONS: TypeAdapter[Any] = TypeAdapter(list[CleanOption])
