@@ -1,12 +1,11 @@
 """The way of the data, in order. Who reads only this file knows the product.
 
-    Recipe ─┬─ read ──► Frame ── fit ──► Fields ── prepare ──► Arrays ── batches ──► Batch ─┐
-            └─ build ─────────────────────────────────────────► Model ──────────────────────┴─ train ──► Bundle
+Recipe ─┬─ read ──► Frame ── fit ──► Fields ── prepare ──► Arrays ── batches ──► Batch ─┐
+        └─ build ─────────────────────────────────────────► Model ──────────────────────┴─ train ──► Bundle
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ from ceiba.base.memory import PeakMemory
 from ceiba.base.timing import Phases
 from ceiba.batches import Batches
 from ceiba.bundle import Bundle, open_bundle, write_bundle
-from ceiba.evaluate import evaluate_run
+from ceiba.evaluate import evaluate, fit_baselines
 from ceiba.model import TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
 from ceiba.prepare import Splits, fit_fields, load_splits, prepare_arrays
-from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, run_folder
+from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, thresholds_of
 from ceiba.report import card, render_html
-from ceiba.train import fit
+from ceiba.train import choose_thresholds, fit, run_folder
 
 
 @dataclass(frozen=True)
@@ -48,43 +47,47 @@ def train(
     Raises: CeibaError and its kinds; nothing half-written is left under a final name.
     """
     recipe = read_recipe(source, overrides)
-    phases = Phases()
-    with phases("read"):
-        splits = load_splits(recipe.data, list(recipe.outputs))
-    folder = run_folder(recipe, out, resume)
-    with ExitStack() as stack:
-        stack.enter_context(hold(folder))
-        memory = stack.enter_context(PeakMemory())
-        return train_splits(recipe, splits, folder, resume, phases, memory)
+    folder = run_folder(recipe.title, out, resume)
+    with PeakMemory() as memory:
+        phases = Phases()
+        with phases("read"):
+            splits = load_splits(recipe.data, list(recipe.outputs))
+        with hold(folder):
+            return train_splits(recipe, splits, folder, resume, phases, memory)
 
 
-def train_splits(
-    recipe: Recipe, splits: Splits, folder: Path, resume: bool, phases: Phases, memory: PeakMemory
-) -> Run:
+def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, phases: Phases, memory: PeakMemory) -> Run:
     """The same, from rows that are already read and shared out."""
     with phases("prepare"):
         recipe, notes = complete(recipe, splits.train)
-        fields = fit_fields(splits.train, recipe.inputs, recipe.outputs, recipe.train.seed)
-        train_arrays, valid_arrays = (prepare_arrays(frame, fields, recipe.data.weight) for frame in (splits.train, splits.valid))
+        seed, weight = recipe.train.seed, recipe.data.weight
+        fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs, recipe.shared_inputs, seed)
+        arrays = {name: prepare_arrays(splits.parts[name], fields, weight) for name in ("train", "valid")}
     with phases("train"):
         answers = answers_of(recipe, fields)
-        model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), recipe.train.seed)
-        batches = Batches(train_arrays, recipe.train.batch_rows, recipe.train.seed, recipe.train.augment)
-        valid = Batches(valid_arrays, recipe.train.batch_rows, recipe.train.seed)
+        model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
+        batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
+        valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
         identity = {"recipe": recipe.identity, "data": splits.train.identity, "version": __version__}
         trained = fit(model, batches, valid, answers, recipe.train, folder, identity, resume)
+        answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
         predictor = Predictor(fields, answers, TorchBackend(model))
-        report, answers = evaluate_run(predictor, splits, train_arrays, recipe.evaluate, recipe.train.seed)
-    report |= {"history": trained.history, "notes": [*splits.notes, *notes, *report["notes"]], "recipe": recipe.to_yaml()}
-    report["cost"] = {
+        baselines = fit_baselines(splits.train, fields, answers, seed) if recipe.evaluate.baselines else None
+        measured = {name: frame for name, frame in splits.parts.items() if name != "train"}
+        report = evaluate(predictor, measured, slices=recipe.evaluate.slices, baselines=baselines, seed=seed)
+    report["notes"] = [*splits.notes, *notes, *report["notes"]]
+    report |= {"title": recipe.title, "history": trained.history, "recipe": recipe.to_yaml()}
+    report["cost"] |= {
         "seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters,
-        "peak_memory_bytes": memory.bytes, "rows_per_second": trained.rows_per_second, "best_epoch": trained.best_epoch,
+        "peak_memory_bytes": memory.bytes, "train_rows_per_second": trained.rows_per_second,
+        "best_epoch": trained.best_epoch,
     }  # fmt: skip
     path = write_bundle(
         folder / "bundle", kind="model", model=model.to_json(),
         answers={name: answer.to_json() for name, answer in answers.items()},
-        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=recipe.to_yaml(), weights=save_weights(model),
-        report=report, report_html=render_html(report), card=card(report), data_hash=splits.train.identity,
+        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=recipe.to_yaml(),
+        weights=save_weights(model), report=report, report_html=render_html(report), card=card(report),
+        data_hash=splits.train.identity, meta={"ids": list(recipe.data.ids), "reading": recipe.reading},
     )  # fmt: skip
     return Run(folder, open_bundle(path), report)

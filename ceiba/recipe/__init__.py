@@ -4,7 +4,7 @@ May touch   the specs of all rooms below.                     Never   tensors, t
 To add one  a setting belongs to the room that it configures; nothing is added here."""
 
 from ceiba.recipe.check import check_recipe, json_schema, read_recipe
-from ceiba.recipe.complete import answers_of, complete, model_spec, output_layouts
+from ceiba.recipe.complete import answers_of, complete, model_spec, output_layouts, thresholds_of
 from ceiba.recipe.spec import InputSpec, NetworkSpec, OutputSpec, Recipe
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "model_spec",
     "output_layouts",
     "read_recipe",
+    "thresholds_of",
 ]

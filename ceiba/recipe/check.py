@@ -31,7 +31,21 @@ def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iter
     if not isinstance(value, dict):
         raise RecipeError(f"{path}:1 must be a mapping", type(value).__name__, "Start with data: and outputs:")
     recipe = check_recipe(_overridden(value, overrides), marks, str(path))
-    return recipe.model_copy(update={"data": recipe.data.below(path.parent)})
+    return _rooted(recipe, path.parent).model_copy(update={"name": recipe.name or path.stem})
+
+
+def _rooted(recipe: Recipe, folder: Path) -> Recipe:
+    """Relative paths of data, taken from `data.root`, itself taken from the recipe's folder."""
+    data = recipe.data
+    root = folder / data.root if data.root is not None else folder
+    moved = {name: _below(root, getattr(data, name)) for name in ("train", "valid", "test", "files")}
+    return recipe.model_copy(update={"data": data.model_copy(update={**moved, "root": None})})
+
+
+def _below(root: Path, source: Any) -> Any:
+    if isinstance(source, list | tuple):
+        return [_below(root, one) for one in source]
+    return str(root / source) if isinstance(source, str) else source
 
 
 def check_recipe(value: Mapping[str, Any], marks: Marks, name: str) -> Recipe:

@@ -1,6 +1,6 @@
 """Completing a recipe: what was left out is inferred from the data and written out in full."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, NumberAnswer
@@ -15,7 +15,7 @@ from ceiba.read import Frame
 from ceiba.recipe.spec import AUTO, HEAD_OF_KIND, InputSpec, OutputSpec, Recipe, group_of
 from ceiba.trunks import TRUNKS
 
-DEFAULT_ENCODERS = {"table": "mlp", "text": "bag", "image": "cnn"}
+DEFAULT_IMAGE = "cnn"
 HEAD_ANSWERS = {"regression": "number", "binary": "binary", "classes": "classes", "labels": "labels"}
 NGRAMS = "ngrams"
 BAG = "bag"
@@ -37,9 +37,15 @@ def complete(recipe: Recipe, frame: Frame) -> tuple[Recipe, tuple[str, ...]]:
     }  # fmt: skip
     if not inputs:
         raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
-    filled = {name: _input(name, one, kinds, recipe) for name, one in inputs.items()}
-    outputs = {name: _output(one, kinds[name] if one.kind == AUTO else one.kind) for name, one in recipe.outputs.items()}
-    return recipe.model_copy(update={"inputs": filled, "outputs": outputs, "model": _network(recipe, filled)}), notes
+    inputs = {name: _known(one, kinds.get(name, "")) for name, one in inputs.items()}
+    table = _table(recipe, {one.kind for one in inputs.values()})
+    filled = {name: _input(one, recipe, table) for name, one in inputs.items()}
+    outputs = {
+        name: _output(one, kinds[name] if one.kind == AUTO else one.kind) for name, one in recipe.outputs.items()
+    }
+    return recipe.model_copy(
+        update={"inputs": filled, "outputs": outputs, "model": _network(recipe, filled, table)}
+    ), notes
 
 
 def _known_columns(recipe: Recipe, frame: Frame) -> None:
@@ -47,15 +53,20 @@ def _known_columns(recipe: Recipe, frame: Frame) -> None:
     wanted = [*(recipe.inputs or ()), *recipe.outputs, *recipe.data.ids, *filter(None, [recipe.data.weight])]
     for name in wanted:
         if name not in names:
-            raise RecipeError(f"{frame.origin} must have the column '{name}'", f"columns {listed(names)}", nearest(name, names))
+            raise RecipeError(
+                f"{frame.origin} must have the column '{name}'", f"columns {listed(names)}", nearest(name, names)
+            )
 
 
-def _input(name: str, given: InputSpec, kinds: Mapping[str, str], recipe: Recipe) -> InputSpec:
-    """One input with its kind and encoder; a bag of n-grams and its tokenizer ask for each other."""
-    one = given if given.kind != AUTO else InputSpec.model_validate({"type": kinds[name], **_own(given)})
+def _known(given: InputSpec, kind: str) -> InputSpec:
+    return given if given.kind != AUTO else InputSpec.model_validate({"type": kind, **_own(given)})
+
+
+def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
+    """One input with its encoder; a bag of n-grams and its tokenizer ask for each other."""
     group = group_of(one.kind)
     if group == "table":
-        return one.model_copy(update={"field": _with_bins(one.field, recipe)})
+        return one.model_copy(update={"field": _with_bins(one.field, table)})
     encoder = one.encoder or getattr(recipe.model, group)
     if group == "text":
         chosen = "tokenizer" in one.field.model_fields_set
@@ -64,24 +75,26 @@ def _input(name: str, given: InputSpec, kinds: Mapping[str, str], recipe: Recipe
             encoder = ENCODERS[group][default]()
         if not chosen and encoder.type == BAG:
             one = one.model_copy(update={"field": one.field.model_copy(update={"tokenizer": NGRAMS})})
-    return one.model_copy(update={"encoder": encoder or ENCODERS[group][DEFAULT_ENCODERS[group]]()})
+    return one.model_copy(update={"encoder": encoder or ENCODERS[group][DEFAULT_IMAGE]()})
 
 
 def _own(given: InputSpec) -> dict[str, Any]:
     return {name: value for name, value in (("encoder", given.encoder), ("share", given.share)) if value is not None}
 
 
-def _with_bins(field: Any, recipe: Recipe) -> Any:
-    """Bins cost a fit and only piecewise-linear embeddings read them: without these, a number that names none has none."""
-    numbers = getattr(_table(recipe), "numbers", None)
+def _with_bins(field: Any, table: Spec) -> Any:
+    """Bins cost a fit, and only piecewise-linear embeddings read them: elsewhere a number has none unless told."""
+    numbers = getattr(table, "numbers", None)
     if field.type == "number" and "bins" not in field.model_fields_set and getattr(numbers, "type", "") != "piecewise":
         return field.model_copy(update={"bins": None})
     return field
 
 
-def _table(recipe: Recipe) -> Spec:
-    chosen: Spec = recipe.model.table or ENCODERS["table"][DEFAULT_ENCODERS["table"]]()
-    return chosen
+def _table(recipe: Recipe, kinds: Collection[str]) -> Spec:
+    """The table encoder: as told, or a perceptron, on piecewise-linear numbers where there are numbers."""
+    if recipe.model.table is not None:
+        return recipe.model.table  # type: ignore[no-any-return]
+    return ENCODERS["table"]["mlp"].model_validate({"numbers": "piecewise" if "number" in kinds else "scalar"})
 
 
 def _output(given: OutputSpec, kind: str) -> OutputSpec:
@@ -92,11 +105,11 @@ def _output(given: OutputSpec, kind: str) -> OutputSpec:
     return OutputSpec.model_validate({"type": kind, "head": given.head, "weight": given.weight})
 
 
-def _network(recipe: Recipe, inputs: Mapping[str, InputSpec]) -> Any:
+def _network(recipe: Recipe, inputs: Mapping[str, InputSpec], table: Spec) -> Any:
     """The network's own defaults, only for the groups that the inputs have."""
     has_table = any(group_of(one.kind) == "table" for one in inputs.values())
     update: dict[str, Spec | None] = {"text": None, "image": None}
-    update["table"] = _table(recipe) if has_table else None
+    update["table"] = table if has_table else None
     update["trunk"] = recipe.model.trunk or TRUNKS["none"]()
     return recipe.model.model_copy(update=update)
 
@@ -105,12 +118,11 @@ def model_spec(recipe: Recipe) -> ModelSpec:
     """The network of a complete recipe."""
     inputs = recipe.inputs or {}
     own = {name: one.encoder for name, one in inputs.items() if group_of(one.kind) != "table" and one.share is None}
-    shared = {name: one.share for name, one in inputs.items() if one.share is not None}
     table = {} if recipe.model.table is None else {"table": recipe.model.table}
     return ModelSpec(
         dim=recipe.model.dim,
         encoders=table | own,
-        shared=shared,
+        shared=recipe.shared_inputs,
         trunk=recipe.model.trunk,
         heads={name: one.head for name, one in recipe.outputs.items()},
         weights={name: one.weight for name, one in recipe.outputs.items()},
@@ -129,9 +141,16 @@ def _answer(kind: str, field: Any) -> Answer:
     return {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer}[kind](field.labels)
 
 
+def thresholds_of(recipe: Recipe) -> dict[str, str | float]:
+    """What each output's threshold is chosen for."""
+    return {name: one.threshold for name, one in recipe.outputs.items()}
+
+
 def output_layouts(answers: Mapping[str, Answer], fields: Fields) -> dict[str, OutputLayout]:
     """What each head must know of its target."""
     return {
-        name: OutputLayout(answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(fields.outputs[name], "counts", ())))
+        name: OutputLayout(
+            answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(fields.outputs[name], "counts", ()))
+        )
         for name, answer in answers.items()
     }

@@ -1,9 +1,12 @@
 """The recipe's own spec: it composes the specs of all rooms and adds only their order."""
 
+import hashlib
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import (
+    Field,
     SerializerFunctionWrapHandler,
     TypeAdapter,
     model_serializer,
@@ -114,8 +117,10 @@ class OutputSpec(ColumnSpec):
 
     head: Any = None
     """What answers it; nothing: the head that fits its kind."""
-    weight: float = 1.0
+    weight: float = Field(1.0, ge=0)
     """Weight of its loss beside those of other outputs."""
+    threshold: Literal["accuracy", "f1", "balanced_accuracy"] | float = "accuracy"
+    """Binary: the probability from which the answer is yes, or the figure it is chosen for on the validation rows."""
 
     @model_validator(mode="after")
     def head_of_kind(self) -> "OutputSpec":
@@ -144,6 +149,8 @@ class NetworkSpec(Spec):
 class Recipe(Spec):
     """From raw data to a measured model. Everything has a default except the data and what to predict."""
 
+    name: str | None = None
+    """What the run is called; nothing: as the recipe's file or the data."""
     data: DataSpec
     """Where the rows are and how they are read, split and cleaned."""
     inputs: dict[str, InputSpec] | None = None
@@ -171,6 +178,39 @@ class Recipe(Spec):
                 "no_output", "outputs must name a column", {"got": "none", "do": "Name what to predict"}
             )
         return self
+
+    @property
+    def title(self) -> str:
+        """The name, or one made from the data's."""
+        source = self.data.train
+        first = source[0] if isinstance(source, list | tuple) and source else source
+        return self.name or (Path(first).name.split(".")[0] if isinstance(first, str | Path) else "table")
+
+    @property
+    def own_inputs(self) -> dict[str, FieldSpec]:
+        """The field of every input that does not use another's."""
+        return {name: one.field for name, one in (self.inputs or {}).items() if one.share is None}
+
+    @property
+    def shared_inputs(self) -> dict[str, str]:
+        """The inputs that use another's field and encoder, and whose."""
+        return {name: one.share for name, one in (self.inputs or {}).items() if one.share is not None}
+
+    @property
+    def own_outputs(self) -> dict[str, FieldSpec]:
+        """The field of every output."""
+        return {name: one.field for name, one in self.outputs.items()}
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How data must be read and cleaned to be like the training data, for a bundle to keep."""
+        where = {"root", "train", "valid", "test", "split", "weight", "files"}
+        return self.data.model_dump(mode="json", exclude=where, exclude_defaults=True)
+
+    @property
+    def identity(self) -> str:
+        """A hash of everything written, to tell whether a run is resumed with the recipe it was started with."""
+        return hashlib.sha256(self.to_yaml().encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:
         """The recipe written out in full."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,36 +174,44 @@ def _log(run: Run, sinks: list[Sink], loss: float, progress: Progress) -> None:
         sink.write(run.at.step, {"train_loss": loss, "lr": float(run.optimizer.param_groups[0]["lr"])})
 
 
-def _epochs(run: Run, folder: Path, identity: dict[str, str], stop: StopRequest) -> bool:
+def _stop_here(run: Run, folder: Path, identity: dict[str, str], stop: StopRequest) -> None:
+    if stop.exit_code is not None:
+        path = run.save(folder / "checkpoints", identity)
+        raise Stopped(f"Stopped at step {run.at.step}, saved as {path}", None, "Go on with --resume", stop.exit_code)
+
+
+def _close_epoch(run: Run, loss: float, sinks: list[Sink], progress: Progress) -> int:
+    """Validate, and write the epoch's row everywhere; returns the epoch's number, from 1."""
+    figures, epoch = run.validate(), run.at.step // run.train.per_epoch
+    row = {"epoch": epoch, "train_loss": loss, **{f"valid_{name}": value for name, value in figures.items()}}
+    run.at.history.append({**row, "step": run.at.step, "seconds": run.at.seconds})
+    run.at.loss_sum = 0.0
+    for sink in sinks:
+        sink.write(run.at.step, row)
+    shown = " ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
+    progress.line(f"epoch {epoch}/{run.spec.epochs} {shown}")
+    return epoch
+
+
+def _epochs(run: Run, folder: Path, identity: dict[str, str], sinks: list[Sink], stop: StopRequest) -> bool:
     """Epoch after epoch until the last, or until patience runs out (then True)."""
-    sinks, began, before = open_sinks(folder), time.monotonic(), run.at.seconds
-    saved = began
+    saved = time.monotonic()
+    began = saved - run.at.seconds
     with Progress("Training", run.total) as progress:
         progress.done = run.at.step
         while run.at.step < run.total:
             loss = _train_epoch(run, sinks, stop, progress)
-            run.at.seconds = before + time.monotonic() - began
-            if stop.exit_code is not None:
-                path = run.save(folder / "checkpoints", identity)
-                raise Stopped(
-                    f"Stopped at step {run.at.step}, saved as {path}", None, "Go on with --resume", stop.exit_code
-                )
-            figures, epoch = run.validate(), run.at.step // run.train.per_epoch
-            run.at.seconds = before + time.monotonic() - began
-            row = {"epoch": epoch, "train_loss": loss, **{f"valid_{name}": value for name, value in figures.items()}}
-            run.at.history.append({**row, "step": run.at.step, "seconds": run.at.seconds})
-            run.at.loss_sum = 0.0
-            for sink in sinks:
-                sink.write(run.at.step, row)
-            shown = " ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
-            progress.line(f"epoch {epoch}/{run.spec.epochs} {shown}")
+            run.at.seconds = time.monotonic() - began
+            if run.at.step % run.train.per_epoch:
+                _stop_here(run, folder, identity, stop)
+            epoch = _close_epoch(run, loss, sinks, progress)
+            run.at.seconds = time.monotonic() - began
             if run.spec.patience is not None and epoch - run.at.best_epoch >= run.spec.patience:
                 return True
+            _stop_here(run, folder, identity, stop)
             if time.monotonic() - saved > CHECKPOINT_EVERY_S and run.at.step < run.total:
                 run.save(folder / "checkpoints", identity)
                 saved = time.monotonic()
-    for sink in sinks:
-        sink.close()
     return False
 
 
@@ -226,8 +235,10 @@ def fit(
     if resume:
         run.resume(folder / "checkpoints", identity)
     model.train()
-    with StopRequest() as stop:
-        stopped_early = _epochs(run, folder, identity, stop)
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        sinks = [stack.enter_context(closing(sink)) for sink in open_sinks(folder)]
+        stopped_early = _epochs(run, folder, identity, sinks, stop)
     model.load_state_dict(run.best)
     model.eval()
     rows = run.at.step * train.batch_rows

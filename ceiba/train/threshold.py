@@ -1,0 +1,62 @@
+"""The probability from which a yes-no answer is yes, chosen on the validation rows."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ceiba.answers import Answer, BinaryAnswer
+from ceiba.batches import Batches
+from ceiba.metrics import choose_threshold
+from ceiba.model import Model
+
+
+def choose_thresholds(
+    answers: Mapping[str, Answer], model: Model, valid: Batches, metrics: Mapping[str, str | float]
+) -> dict[str, Answer]:
+    """The answers, each binary one with the threshold that its metric asks for, or that is given as a number."""
+    if not any(isinstance(answer, BinaryAnswer) for answer in answers.values()):
+        return dict(answers)
+    scores, truths = _scores(answers, model, valid)
+    chosen = dict(answers)
+    for name, answer in answers.items():
+        if isinstance(answer, BinaryAnswer):
+            metric = metrics[name]
+            given = metric if isinstance(metric, float) else _chosen(truths[name], scores[name], metric)
+            chosen[name] = replace(answer, threshold=given)
+    return chosen
+
+
+def _chosen(truth: NDArray[Any], scores: NDArray[Any], metric: str) -> float:
+    """The best threshold; for accuracy, one half unless another is better by more than chance would make it.
+
+    Of the rows whose answer changes, as many get better as worse by chance, give or take the root of their number
+    (McNemar 1947, equation 1).
+    """
+    best = choose_threshold(truth, scores, metric)  # type: ignore[arg-type]
+    if metric != "accuracy":
+        return best
+    known = truth >= 0
+    right = [(scores[known] >= cut) == (truth[known] == 1) for cut in (best, 0.5)]
+    gained, lost = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    return best if gained - lost > 2 * np.sqrt(gained + lost) else 0.5
+
+
+@torch.inference_mode()
+def _scores(
+    answers: Mapping[str, Answer], model: Model, valid: Batches
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    scores: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
+    truths: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
+    device = next(model.parameters()).device
+    for _, batch in valid.in_order():
+        for name, logits in model.answers(batch.to(device).inputs).items():
+            scores[name].append(answers[name].scores(logits.float().cpu().numpy()))
+            truths[name].append(batch.targets[name].numpy())
+    return (
+        {name: np.concatenate(parts) for name, parts in scores.items()},
+        {name: np.concatenate(parts) for name, parts in truths.items()},
+    )

@@ -1,0 +1,190 @@
+"""The loop: it learns, keeps the best, stops on request, and goes on bit for bit."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ceiba.answers import ClassesAnswer
+from ceiba.base.errors import CeibaError, InputError, Stopped
+from ceiba.batches import AugmentSpec, Batch, Batches
+from ceiba.encoders import TABLE_ENCODERS
+from ceiba.fields import TableLayout
+from ceiba.heads import HEADS, OutputLayout
+from ceiba.model import Model, ModelSpec, build_model
+from ceiba.prepare import Arrays
+from ceiba.train import TrainSpec, Trained, fit
+from ceiba.train.folder import run_folder
+
+NAMES = ("a", "b", "c", "d")
+ANSWERS = {"y": ClassesAnswer(("no", "yes", "maybe"))}
+IDENTITY = {"recipe": "r", "data": "d"}
+
+
+def arrays(num_rows: int, seed: int = 0) -> Arrays:
+    random = np.random.default_rng(seed)
+    numbers = random.normal(size=(num_rows, 4)).astype(np.float32)
+    return Arrays(
+        folder=Path(), num_rows=num_rows, parts={"table.numbers": numbers},
+        targets={"y": (numbers[:, 0] > 0).astype(np.int64) + (numbers[:, 1] > 1)},
+        weight=None, rows=np.arange(num_rows),
+    )  # fmt: skip
+
+
+def model(dropout: float = 0.2) -> Model:
+    spec = ModelSpec(
+        dim=16,
+        encoders={"table": TABLE_ENCODERS["mlp"].model_validate({"dropout": dropout})},
+        heads={"y": HEADS["classes"]()},
+    )
+    layout = TableLayout(names=NAMES, num_numbers=4, cardinalities=(), edges=((),) * 4)
+    return build_model(spec, {"table": layout}, {"y": OutputLayout("classes", 3, (1, 1, 1))}, seed=1)
+
+
+def train(folder: Path, resume: bool = False, batches: Batches | None = None, **options: Any) -> tuple[Model, Trained]:
+    spec = TrainSpec.model_validate(
+        {"epochs": 4, "batch_rows": 16, "augment": {"noise": 0.1}, "log_every": 3, **options}
+    )
+    trained = model()
+    train_batches = batches or Batches(arrays(100), spec.batch_rows, spec.seed, spec.augment)
+    valid = Batches(arrays(60, seed=1), 32, 0)
+    return trained, fit(trained, train_batches, valid, ANSWERS, spec, folder, IDENTITY, resume)
+
+
+def weights(trained: Model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trained.state_dict().items()}
+
+
+class Interrupted(Batches):
+    """Batches that send this process a signal before the given batch of all epochs."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for place, batch in enumerate(super().epoch(epoch, start), start):
+            if epoch * self.per_epoch + place == self.signal_at:
+                os.kill(os.getpid(), self.signal)
+            yield batch
+
+    signal_at = 0
+    signal = signal.SIGTERM
+
+
+def interrupted(folder: Path, at: int, number: signal.Signals, **options: Any) -> Stopped:
+    batches = Interrupted(arrays(100), 16, 0, AugmentSpec(noise=0.1))
+    kind = type("At", (Interrupted,), {"signal_at": at, "signal": number})
+    with pytest.raises(Stopped) as caught:
+        train(folder, batches=kind(batches.arrays, 16, 0, batches.augment), **options)
+    return caught.value
+
+
+def test_it_learns_and_is_the_same_twice(tmp_path: Path) -> None:
+    first, result = train(tmp_path / "a", epochs=30, optimizer={"lr": 0.01})
+    second, _ = train(tmp_path / "b", epochs=30, optimizer={"lr": 0.01})
+    assert result.history[-1]["valid_y_accuracy"] > 0.85
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in weights(first).items())
+
+
+@pytest.mark.parametrize("at", [0, 5, 6, 7, 20])
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}], ids=["plain", "ema"])
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, at: int, options: dict[str, Any]) -> None:
+    undisturbed, whole = train(tmp_path / "whole", **options)
+    error = interrupted(tmp_path / "cut", at, signal.SIGTERM, **options)
+    assert error.exit_code == 143
+    resumed, rest = train(tmp_path / "cut", resume=True, **options)
+    assert rest.steps == whole.steps == 28
+    for name, value in weights(undisturbed).items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert [row["valid_loss"] for row in rest.history] == [row["valid_loss"] for row in whole.history]
+    assert [row["train_loss"] for row in rest.history] == [row["train_loss"] for row in whole.history]
+
+
+def test_ctrl_c_has_its_own_exit_code(tmp_path: Path) -> None:
+    assert interrupted(tmp_path, 3, signal.SIGINT).exit_code == 130
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    undisturbed, _ = train(tmp_path / "whole")
+    interrupted(tmp_path / "cut", 3, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        kind = type("At", (Interrupted,), {"signal_at": 9, "signal": signal.SIGTERM})
+        train(tmp_path / "cut", resume=True, batches=kind(arrays(100), 16, 0, AugmentSpec(noise=0.1)))
+    newest = sorted((tmp_path / "cut/checkpoints").glob("step-*"))[-1] / "model.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 1
+    newest.write_bytes(content)
+    resumed, _ = train(tmp_path / "cut", resume=True)
+    assert "Damaged checkpoint" in capsys.readouterr().err
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in weights(undisturbed).items())
+
+
+def test_resuming_needs_a_checkpoint_of_the_same_recipe(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must hold a checkpoint"):
+        train(tmp_path, resume=True)
+    interrupted(tmp_path, 3, signal.SIGTERM)
+    spec = TrainSpec(epochs=4, batch_rows=16)
+    batches = Batches(arrays(100), 16, 0)
+    with pytest.raises(InputError, match="another data"):
+        fit(model(), batches, batches, ANSWERS, spec, tmp_path, {"recipe": "r", "data": "other"}, resume=True)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run(tmp_path: Path) -> None:
+    trained, result = train(tmp_path, epochs=200, optimizer={"lr": 0.05}, patience=3)
+    losses = [row["valid_loss"] for row in result.history]
+    assert result.stopped_early
+    assert result.best_epoch == int(np.argmin(losses)) + 1
+    assert len(losses) == result.best_epoch + 3
+    trained.eval()
+    data = arrays(60, seed=1)
+    with torch.inference_mode():
+        loss, _ = trained.loss(
+            {"table.numbers": torch.from_numpy(data.parts["table.numbers"])}, {"y": torch.from_numpy(data.targets["y"])}
+        )
+    assert float(loss) == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_the_log_and_the_events_are_written(tmp_path: Path) -> None:
+    train(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {"step", "time", "train_loss", "lr"} <= set(lines[0])
+    assert [line["epoch"] for line in lines if "epoch" in line] == [1, 2, 3, 4]
+    assert any((tmp_path / "events").iterdir())
+
+
+def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CeibaError, match="must be a number"):
+        train(tmp_path, optimizer={"type": "sgd", "lr": 1e30}, clip_norm=None, epochs=50)
+
+
+def test_l1_makes_weights_small(tmp_path: Path) -> None:
+    plain, _ = train(tmp_path / "a", epochs=20)
+    sparse, _ = train(tmp_path / "b", epochs=20, l1=0.05)
+    total = [sum(float(value.abs().sum()) for value in weights(one).values()) for one in (plain, sparse)]
+    assert total[1] < 0.8 * total[0]
+
+
+def test_full_batch_stochastic_and_mini_batch_are_one_setting(tmp_path: Path) -> None:
+    for place, (batch_rows, steps) in enumerate([(100, 4), (1, 400), (16, 28)]):
+        _, result = train(tmp_path / str(place), batch_rows=batch_rows)
+        assert result.steps == steps
+
+
+def test_the_folder_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_folder("adult", None, False) == Path("runs/adult")
+    Path("runs/adult").mkdir(parents=True)
+    assert run_folder("adult", None, False) == Path("runs/adult-2")
+    assert run_folder("adult", "runs/adult", False) == Path("runs/adult")
+    (tmp_path / "runs/adult/checkpoints/step-000000001").mkdir(parents=True)
+    with pytest.raises(InputError, match="--resume"):
+        run_folder("adult", "runs/adult", False)
+    assert run_folder("adult", "runs/adult", True) == Path("runs/adult")
+    (tmp_path / "runs/adult/bundle").mkdir()
+    with pytest.raises(InputError, match="finished run"):
+        run_folder("adult", "runs/adult", True)
+    with pytest.raises(InputError, match="--out"):
+        run_folder("adult", None, True)
