@@ -142,16 +142,16 @@ class _Survey:
     def __init__(self, path: Path, found: _Found, must: bool):
         self.path, self.found, self.must = path, found, must
         self.decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder(found.encoding)()
-        self.lines = 1
+        self.passed_bytes = 0
         self.skip = found.mark_bytes
         self.has_returns = self.has_feeds = self.has_quotes = self.has_controls = False
 
     def see(self, raw: bytes) -> None:
         block = raw[self.skip :] if self.skip else raw
-        self.skip = 0
+        self.skip, self.passed_bytes = 0, self.passed_bytes + self.skip
         wide = self.found.encoding.startswith(("utf-16", "utf-32"))
         if not wide and (place := block.find(b"\0")) >= 0:
-            line = self.lines + block.count(b"\n", 0, place)
+            line = self._line(self.passed_bytes + place)
             raise DataError(f"{self.path}:{line} must be text", "a zero byte", "Remove it, or set data.encoding")
         if self.decoder is not None:
             self._decode(block)
@@ -159,7 +159,7 @@ class _Survey:
         self.has_feeds |= b"\n" in block
         self.has_quotes |= b'"' in block
         self.has_controls |= CONTROLS.search(block) is not None if self.decoder is None else False
-        self.lines += block.count(b"\n")
+        self.passed_bytes += len(block)
 
     def _decode(self, block: bytes) -> None:
         assert self.decoder is not None
@@ -169,12 +169,20 @@ class _Survey:
             self.decoder.decode(block)
         except UnicodeDecodeError as error:
             if self.must:
-                line = self.lines + block.count(b"\n", 0, error.start)
+                line = self._line(self.passed_bytes + error.start)
                 got = f"the byte 0x{error.object[error.start]:02x}"
                 do = "Set data.encoding to the encoding it was written in (latin-1, cp1252, utf-16, ...)"
                 raise DataError(f"{self.path}:{line} must be {self.found.encoding} text", got, do) from error
             self.decoder = None
             self.has_controls |= CONTROLS.search(block) is not None
+
+    def _line(self, place: int) -> int:
+        """The line (from 1) of a byte; counted anew, since only errors ask."""
+        lines, passed = 1, 0
+        for block in raw_blocks(self.path):
+            lines += block.count(b"\n", 0, max(place - passed, 0))
+            passed += len(block)
+        return lines
 
     def text(self) -> Text:
         returns_only = self.has_returns and not self.has_feeds
@@ -195,7 +203,7 @@ class _Survey:
         except UnicodeDecodeError as error:
             if self.must:
                 raise DataError(
-                    f"{self.path}:{self.lines} must be {self.found.encoding} text",
+                    f"{self.path}:{self._line(self.passed_bytes)} must be {self.found.encoding} text",
                     "an end inside a letter",
                     "Use an undamaged copy",
                 ) from error

@@ -19,7 +19,7 @@ from ceiba.read.decode import Text, examine
 from ceiba.read.dialect import BLANK, Dialect, find_dialect
 from ceiba.read.frame import Frame, derived
 from ceiba.read.kinds import FALSE, TRUE, clean, converted, join, text_kind
-from ceiba.read.rows import Segment, row_cells, segments
+from ceiba.read.rows import Segment, line_at, row_cells, segments
 from ceiba.read.spec import ReadSpec
 from ceiba.read.spool import Settled, spooled
 
@@ -87,7 +87,7 @@ def quotes_pair(text: Text) -> bool:
     """Whether every quote that opens a cell of a tab file has its pair at that cell's end, over the whole stream."""
     if not text.has_quotes:
         return True
-    line_blocks = segments(text.path, text.blocks(), b"\t", quote=False)
+    line_blocks = segments(text, b"\t", quote=False)
     return all(len(TAB_OPEN.findall(part.data)) == len(TAB_CELL.findall(part.data)) for part in line_blocks)
 
 
@@ -149,12 +149,15 @@ class _Build:
     def segments(self) -> Iterator[Segment]:
         """Segments of data rows: without the header, runs of blanks made one tab."""
         skip = self.dialect.skip_lines
-        for segment in segments(self.text.path, self.text.blocks(), self._row_delimiter(), self.dialect.quote):
+        for segment in segments(self.text, self._row_delimiter(), self.dialect.quote):
             yield _without_lines(segment, skip) if skip else segment
             skip = 0
 
     def _row_delimiter(self) -> bytes:
         return b" " if self.dialect.delimiter == BLANK else self.dialect.cut
+
+    def _one_delimiter(self, data: bytes) -> bytes:
+        return RUNS.sub(b"\t", EDGES.sub(b"", data)) if self.dialect.delimiter == BLANK else data
 
     def settle(self, segment: Segment, plans: Plans) -> Parsed:
         """A segment read by the plans where they hold, else by wider ones."""
@@ -187,12 +190,10 @@ class _Build:
 
         Raises: pa.ArrowInvalid where a value does not fit its plan; DataError for a ragged row.
         """
-        data = segment.data
-        if self.dialect.delimiter == BLANK:
-            data = RUNS.sub(b"\t", EDGES.sub(b"", data))
+        data = self._one_delimiter(segment.data)
         if not data.strip(b"\r\n"):
             plans = plans or tuple(Plan(pa.null()) for _ in self.names)
-            empty = [pa.array([], plan.kind) for plan in plans]
+            empty = [pa.nulls(0, plan.kind) for plan in plans]
             return Parsed(pa.RecordBatch.from_arrays(empty, self.names), plans)
         ragged: list[pacsv.InvalidRow] = []
         table = pacsv.read_csv(
@@ -246,12 +247,12 @@ class _Build:
         return pa.RecordBatch.from_arrays(columns, self.names)
 
     def _ragged_line(self, segment: Segment) -> int:
-        data = segment.data
-        if self.dialect.delimiter == BLANK:
-            data = RUNS.sub(b"\t", EDGES.sub(b"", data))
+        """The line of the first ragged row of a segment; taking runs of blanks together keeps the lines."""
+        data = self._one_delimiter(segment.data)
         starts, cells = row_cells(data, self.dialect.cut[0], self.dialect.quote)
         wrong = np.flatnonzero(cells != len(self.names))
-        return segment.line + (data.count(b"\n", 0, int(starts[wrong[0]])) if len(wrong) else 0)
+        within = data.count(b"\n", 0, int(starts[wrong[0]])) if len(wrong) else 0
+        return line_at(self.text, segment.start) + within
 
     def _ragged_error(self, segment: Segment, row: pacsv.InvalidRow) -> DataError:
         shown = row.text if len(row.text) <= LONGEST_SHOWN else row.text[:LONGEST_SHOWN] + "..."
@@ -267,4 +268,4 @@ def _without_lines(segment: Segment, lines: int) -> Segment:
     for _ in range(lines):
         found = segment.data.find(b"\n", end)
         end = found + 1 if found >= 0 else len(segment.data)
-    return Segment(segment.data[end:], segment.line + lines)
+    return Segment(segment.data[end:], segment.start + end)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ceiba.base.errors import DataError, listed
-from ceiba.read.kinds import USUAL_MISSING, join, text_kind
+from ceiba.read.kinds import USUAL_MISSING, join, text_array, text_kind
 from ceiba.read.spec import ReadSpec
 
 BLANK = "blank"
@@ -197,11 +197,11 @@ def _has_header(rows: Rows, missing: Sequence[str], decimal: str) -> bool:
 def _vote(name: str, column: Iterable[str], missing: Sequence[str], decimal: str) -> int:
     """+1 if the first cell looks like a name above this column, -1 if like one more value, 0 if it cannot be told."""
     values = [None if cell in missing else cell for cell in column]
-    kind = text_kind(pa.array(values, pa.string()), decimal)
+    kind = text_kind(text_array(values), decimal)
     if pa.types.is_null(kind):
         return 0
     if not pa.types.is_string(kind):
-        fits = join(text_kind(pa.array([name]), decimal), kind) == kind
+        fits = join(text_kind(text_array([name]), decimal), kind) == kind
         return -1 if fits else 1
     distinct = set(values)
     if name in distinct:

@@ -1,13 +1,13 @@
 """Where rows end in delimited text: blocks of bytes → segments of whole rows, exact about quoted line ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError
+from ceiba.read.decode import Text
 
 SEGMENT_BYTES = 2 << 20
 """Bytes parsed at once by one thread."""
@@ -23,8 +23,8 @@ class Segment:
     """Whole rows of a file."""
 
     data: bytes
-    line: int
-    """The line of the file (from 1) at which it starts."""
+    start: int
+    """Its place in the stream of UTF-8 bytes."""
 
 
 def _places(data: bytes, byte: int) -> Places:
@@ -107,13 +107,13 @@ def last_row_end(data: bytes, delimiter: int, quote: bool) -> int:
     return data.rfind(b"\n", 0, stop) + 1
 
 
-def segments(path: Path, blocks: Iterable[bytes], delimiter: bytes, quote: bool) -> Iterator[Segment]:
+def segments(text: Text, delimiter: bytes, quote: bool) -> Iterator[Segment]:
     """Cut a stream of UTF-8 blocks into segments of whole rows; the last row needs no line end.
 
     Raises: DataError for a row that never ends: a quote without its pair, or a cell that is too long.
     """
-    line, held, held_bytes, wanted = 1, list[bytes](), 0, SEGMENT_BYTES
-    for block in blocks:
+    start, held, held_bytes, wanted = 0, list[bytes](), 0, SEGMENT_BYTES
+    for block in text.blocks():
         held.append(block)
         held_bytes += len(block)
         if held_bytes < wanted:
@@ -121,25 +121,36 @@ def segments(path: Path, blocks: Iterable[bytes], delimiter: bytes, quote: bool)
         data = b"".join(held)
         end = last_row_end(data, delimiter[0], quote)
         if end == 0 and held_bytes > MOST_ROW_BYTES:
-            raise _endless(path, data, line, delimiter, quote, f"one of more than {MOST_ROW_BYTES} bytes")
+            raise _endless(text, data, start, delimiter, quote, f"one of more than {MOST_ROW_BYTES} bytes")
         if end:
-            yield Segment(data[:end], line)
-            line += data.count(b"\n", 0, end)
+            yield Segment(data[:end], start)
+            start += end
         held, held_bytes = [data[end:]], len(data) - end
         wanted = SEGMENT_BYTES if end else 2 * held_bytes
     data = b"".join(held)
     if quote and b'"' in data:
         _, closes = quoted_spans(data, delimiter[0])
         if len(closes) and closes[-1] == len(data):
-            raise _endless(path, data, line, delimiter, quote, "the end of the file inside a quoted cell")
+            raise _endless(text, data, start, delimiter, quote, "the end of the file inside a quoted cell")
     if data:
-        yield Segment(data, line)
+        yield Segment(data, start)
 
 
-def _endless(path: Path, data: bytes, line: int, delimiter: bytes, quote: bool, got: str) -> DataError:
+def line_at(text: Text, place: int) -> int:
+    """The line (from 1) of a place in the stream; counted anew, since only errors ask."""
+    lines, passed = 1, 0
+    for block in text.blocks():
+        lines += block.count(b"\n", 0, max(place - passed, 0))
+        passed += len(block)
+        if passed >= place:
+            break
+    return lines
+
+
+def _endless(text: Text, data: bytes, start: int, delimiter: bytes, quote: bool, got: str) -> DataError:
     if quote and b'"' in data:
         opens, closes = quoted_spans(data, delimiter[0])
         if len(closes) and closes[-1] == len(data):
-            line += data.count(b"\n", 0, int(opens[-1]))
-            return DataError(f"{path}:{line} a quoted cell must be closed", got, "Close it, or set data.quote: false")
-    return DataError(f"{path}:{line} a row must end", got, "Check data.delimiter and data.format")
+            where = f"{text.path}:{line_at(text, start + int(opens[-1]))}"
+            return DataError(f"{where} a quoted cell must be closed", got, "Close it, or set data.quote: false")
+    return DataError(f"{text.path}:{line_at(text, start)} a row must end", got, "Check data.delimiter and data.format")
