@@ -1,0 +1,12 @@
+"""Evaluate: a Predictor and rows with truths → a Report.
+Takes       a Predictor, frames by split, baselines of the training rows.   Gives   the Report, a dict ready for JSON.
+May touch   predict, prepare, read, fields, answers, metrics, base, scikit-learn (baselines alone).
+Never       training, weights, HTML, files under a final name.
+To add one  write the section in sections.py, or the quick model in quick.py; a report shows what is there."""
+
+from ceiba.evaluate.baseline import Baselines, fit_baselines
+from ceiba.evaluate.evaluate import evaluate
+from ceiba.evaluate.gather import Answers
+from ceiba.evaluate.spec import EvaluateSpec
+
+__all__ = ["Answers", "Baselines", "EvaluateSpec", "evaluate", "fit_baselines"]

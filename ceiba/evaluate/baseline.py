@@ -1,0 +1,118 @@
+"""Baselines: what a model must beat to be worth its training."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.answers import Answer
+from ceiba.base.keys import generator
+from ceiba.evaluate.gather import read_truth
+from ceiba.evaluate.quick import Quick, fit_quick, most_rows
+from ceiba.fields import Fields
+from ceiba.metrics import figures, known_rows
+from ceiba.read import Frame
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The answer that never looks: class frequencies, label frequencies, or the mean of the training rows."""
+
+    kind: str
+    value: Array
+    text: str
+
+    def scores(self, num_rows: int) -> Array:
+        """The same scores for every row."""
+        return np.repeat(self.value[None], num_rows, axis=0)
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """A constant and a quick model for each output, learnt from the training rows."""
+
+    fields: Fields
+    answers: Mapping[str, Answer]
+    constant: Mapping[str, Constant]
+    quick: Mapping[str, Quick]
+    notes: tuple[str, ...] = ()
+    """What was left out, and the user should know."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def scores(self, frame: Frame) -> dict[str, dict[str, Array]]:
+        """{"constant" | "quick": {output: scores in the user's units}} of every row."""
+        constant = {name: one.scores(frame.num_rows) for name, one in self.constant.items()}
+        found: dict[str, dict[str, Array]] = {"constant": constant}
+        if self.quick:
+            found["quick"] = {name: one.scores(frame) for name, one in self.quick.items()}
+        return found
+
+    def figures(self, frame: Frame, seed: int = 0) -> dict[str, dict[str, Any]]:
+        """{output: {"constant" | "quick": {metric: figure}}} on rows with truths."""
+        table: dict[str, dict[str, Any]] = {name: {} for name in self.answers}
+        truths = {name: read_truth(frame, name, self.fields.outputs[name], one) for name, one in self.answers.items()}
+        for baseline, outputs in self.scores(frame).items():
+            for name, scores in outputs.items():
+                labels = getattr(self.answers[name], "labels", None)
+                kind = self.answers[name].kind
+                table[name][baseline] = figures(kind, truths[name], scores, seed=seed, labels=labels)
+        return table
+
+    def about(self) -> dict[str, dict[str, Any]]:
+        """{output: {"constant" | "quick": what it is}}."""
+        table: dict[str, dict[str, Any]] = {}
+        for name, constant in self.constant.items():
+            table[name] = {"constant": {"model": constant.text}}
+            if name in self.quick:
+                quick = self.quick[name]
+                seconds = round(self.seconds.get(name, 0.0), 3)
+                table[name]["quick"] = {"model": quick.text, "rows": quick.rows, "seconds": seconds}
+        return table
+
+
+def fit_constant(answer: Answer, truth: Array) -> Constant:
+    """The constant answer that fits these truths best."""
+    if answer.kind == "number":
+        mean = np.float64(truth.mean())
+        return Constant(answer.kind, np.asarray(mean), f"always the mean, {mean:.6g}")
+    labels: tuple[str, ...] = getattr(answer, "labels", ())
+    if answer.kind == "labels":
+        return Constant(answer.kind, truth.mean(axis=0, dtype=np.float64), "each label by its frequency")
+    counts = np.bincount(truth, minlength=len(labels)) / max(len(truth), 1)
+    value = counts[1] if answer.kind == "binary" else counts
+    return Constant(answer.kind, np.asarray(value), f"always {labels[int(counts.argmax())]}")
+
+
+def fit_baselines(train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int = 0) -> Baselines:
+    """Learn both baselines of every output from the training rows, a keyed choice of them where they are many.
+
+    An output that its training rows leave without two values has only a constant.
+
+    Raises: MissingPackage without scikit-learn; DataError for a column that is absent or holds a bad value.
+    """
+    constant: dict[str, Constant] = {}
+    quick: dict[str, Quick] = {}
+    seconds: dict[str, float] = {}
+    notes: list[str] = []
+    limit = most_rows(fields)
+    for name, answer in answers.items():
+        truth = read_truth(train, name, fields.outputs[name], answer)
+        rows = np.flatnonzero(known_rows(truth))
+        if len(rows) == 0:
+            continue
+        constant[name] = fit_constant(answer, truth[rows])
+        if len(rows) > limit:
+            rows = np.sort(generator(seed, "quick baseline", name).choice(rows, limit, replace=False))
+            notes.append(f"The quick baseline of '{name}' learnt from {limit:,} of {train.num_rows:,} training rows")
+        if len(np.unique(truth[rows], axis=0)) < 2:
+            continue
+        began = time.perf_counter()
+        model = fit_quick(train.take(rows), fields, answer, truth[rows], seed)
+        if model is not None:
+            quick[name], seconds[name] = model, time.perf_counter() - began
+    return Baselines(fields, dict(answers), constant, quick, tuple(notes), seconds)

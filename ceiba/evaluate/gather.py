@@ -1,0 +1,121 @@
+"""What is measured: each output's truth beside its scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ceiba.answers import Answer, BinaryAnswer
+from ceiba.fields import Field, Fields
+from ceiba.metrics import known_rows, predicted
+from ceiba.read import Frame
+
+Array = NDArray[Any]
+DEFAULT_THRESHOLD = 0.5
+
+
+class Answers(Protocol):
+    """The part of a Predictor that is measured."""
+
+    @property
+    def fields(self) -> Fields:
+        """The fitted fields of inputs and outputs."""
+
+    @property
+    def answers(self) -> Mapping[str, Answer]:
+        """How each output's logits are read."""
+
+    def logits(self, frame: Frame) -> dict[str, Array]:
+        """Logits of every row, by output, from one pass over the frame."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One output: what is true and what was answered, row by row, in the user's units."""
+
+    kind: str
+    labels: tuple[str, ...]
+    threshold: float
+    truth: Array
+    scores: Array
+
+    def take(self, rows: Array) -> "Scored":
+        """Only some of the rows."""
+        return replace(self, truth=self.truth[rows], scores=self.scores[rows])
+
+    def known(self) -> "Scored":
+        """Only the rows whose truth is there."""
+        return self.take(known_rows(self.truth))
+
+    def predicted(self) -> Array:
+        """The answers: class places, zeros and ones for labels, or numbers."""
+        return predicted(self.kind, self.scores, self.threshold)
+
+    def with_scores(self, scores: Array) -> "Scored":
+        """The same truths beside another model's scores, which are read with the plain threshold."""
+        return replace(self, scores=scores, threshold=DEFAULT_THRESHOLD)
+
+
+def output_labels(answer: Answer) -> tuple[str, ...]:
+    """The labels of an answer; none for a number."""
+    return tuple(getattr(answer, "labels", ()))
+
+
+def read_truth(frame: Frame, name: str, field: Field, answer: Answer) -> Array:
+    """An output's truths in the user's units, missing ones as its field marks them.
+
+    Raises: DataError naming the column that is absent or holds a bad value.
+    """
+    parts = [field.target(chunk) for chunk in frame.column(name)]
+    truth = np.concatenate(parts) if parts else field.target(pa.array([], frame.schema.field(name).type))
+    return answer.scores(truth) if answer.kind == "number" else truth
+
+
+def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
+    """Every output's truths and scores, from one pass through the predictor."""
+    logits = predictor.logits(frame)
+    scored = {}
+    for name, answer in predictor.answers.items():
+        threshold = answer.threshold if isinstance(answer, BinaryAnswer) else DEFAULT_THRESHOLD
+        truth = read_truth(frame, name, predictor.fields.outputs[name], answer)
+        scored[name] = Scored(answer.kind, output_labels(answer), threshold, truth, answer.scores(logits[name]))
+    return scored
+
+
+def without_truth(scored: Mapping[str, Scored]) -> dict[str, int]:
+    """Rows of each output that cannot be measured."""
+    return {name: int((~known_rows(one.truth)).sum()) for name, one in scored.items()}
+
+
+def row_losses(scored: Scored) -> Array:
+    """How wrong each row's answer is; rows without a truth are not wrong at all."""
+    known = known_rows(scored.truth)
+    losses = np.zeros(len(scored.truth))
+    truth, scores = scored.truth[known], np.asarray(scored.scores[known], dtype=np.float64)
+    if scored.kind == "number":
+        losses[known] = np.abs(scores - truth)
+    elif scored.kind == "labels":
+        losses[known] = np.abs(scores - truth).mean(axis=1)
+    elif scored.kind == "binary":
+        losses[known] = np.abs(scores - truth)
+    else:
+        losses[known] = 1 - scores[np.arange(len(truth)), truth]
+    return losses
+
+
+def texts(labels: Sequence[str], scored: Scored) -> tuple[list[Any], list[Any]]:
+    """Answers and truths as a person reads them; a missing truth is None."""
+    known = known_rows(scored.truth)
+
+    def read(value: Any) -> Any:
+        if scored.kind == "number":
+            return float(value)
+        if scored.kind == "labels":
+            return [labels[int(place)] for place in np.flatnonzero(value > DEFAULT_THRESHOLD)]
+        return labels[int(value)]
+
+    truths = [read(value) if there else None for value, there in zip(scored.truth, known, strict=True)]
+    return [read(value) for value in scored.predicted()], truths
