@@ -5,7 +5,19 @@ To add one  write read/<name>.py with a function (path, options) → Frame, add 
 
 from ceiba.read.content import cache_folder, content_hash
 from ceiba.read.frame import Column, Frame
+from ceiba.read.images import attach_files
 from ceiba.read.open import READERS, open_frame
 from ceiba.read.spec import ReadSpec
+from ceiba.read.spool import cached_folder
 
-__all__ = ["READERS", "Column", "Frame", "ReadSpec", "cache_folder", "content_hash", "open_frame"]
+__all__ = [
+    "READERS",
+    "Column",
+    "Frame",
+    "ReadSpec",
+    "attach_files",
+    "cache_folder",
+    "cached_folder",
+    "content_hash",
+    "open_frame",
+]

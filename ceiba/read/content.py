@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ceiba.base.errors import DataError
@@ -11,6 +12,8 @@ from ceiba.base.files import digest, write_bytes
 
 RACE_S = 2.0
 """A file changed this shortly before it was hashed may change again within the clock's step: not remembered."""
+MOST_HASHES = 20_000
+"""Files whose hash is remembered."""
 
 
 def cache_folder() -> Path:
@@ -20,7 +23,8 @@ def cache_folder() -> Path:
     return Path(named) if named else Path(home) / "ceiba"
 
 
-def _stamp(path: Path) -> list[int]:
+def stamp(path: Path) -> list[int]:
+    """What changes when a file does: size, times, number on the disk."""
     found = path.stat()
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
@@ -30,21 +34,35 @@ def content_hash(path: Path) -> str:
 
     Raises: DataError if the file changes while it is read.
     """
+    return remembered(path, lambda: stamp(path), lambda: digest(path))
+
+
+def remembered(path: Path, stamps: Callable[[], list[int]], compute: Callable[[], str]) -> str:
+    """A hash of what lies at a path, computed again only when its stamps changed. The first four stamps are a file's.
+
+    Raises: DataError if the stamps change during the computation.
+    """
     place = str(path.resolve())
     memory = cache_folder() / "hashes" / hashlib.sha256(place.encode()).hexdigest()[:32]
-    stamp = _stamp(path)
+    before, now_s = stamps(), time.time()
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
-        if known["path"] == place and known["stamp"] == stamp:
-            return str(known["sha256"])
+        if known["path"] == place and known["stamps"] == before:
+            return str(known["hash"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # nothing remembered, or another version's memory: hash it
-    now_s = time.time()
-    found = digest(path)
-    if _stamp(path) != stamp:
+        pass  # nothing remembered, or another version's memory: compute it
+    found = compute()
+    if stamps() != before:
         raise DataError(
-            f"{path} must not change while it is read", "another size or time", "Run again when it is complete"
+            f"{path} must not change while it is read", "another size or time", "Run again when it is whole"
         )
-    if max(stamp[1], stamp[2]) / 1e9 < now_s - RACE_S:
-        write_bytes(memory, json.dumps({"path": place, "stamp": stamp, "sha256": found}).encode())
+    if max(before[1:3]) / 1e9 < now_s - RACE_S:
+        write_bytes(memory, json.dumps({"path": place, "stamps": before, "hash": found}).encode())
     return found
+
+
+def trim_hashes() -> None:
+    """Forget the older half of what is remembered once it is very many."""
+    kept = sorted((cache_folder() / "hashes").glob("*"), key=lambda path: path.stat().st_mtime)
+    for path in kept[: len(kept) // 2] if len(kept) > MOST_HASHES else ():
+        path.unlink(missing_ok=True)

@@ -20,7 +20,9 @@ SAMPLE_BYTES = 1 << 17
 ZERO_SHARE = 0.2
 """Share of zero bytes from which a text is taken for UTF-16 without a mark."""
 
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+OPENERS: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".tgz": gzip.open, ".tbz2": bz2.open, ".txz": lzma.open,
+}  # fmt: skip
 """Suffix of a packed file → what opens it."""
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 CONTROLS = re.compile(rb"[\x80-\x9f]")

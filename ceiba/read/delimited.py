@@ -27,8 +27,6 @@ VERSION = "delimited 1"
 """Raised with every change that reads the same bytes differently, so that older spools are not reused."""
 MOST_THREADS = 8
 LONGEST_SHOWN = 80
-EDGES = re.compile(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)")
-RUNS = re.compile(rb"[ \t]+")
 TAB_CELL = re.compile(rb'(?:^|[\t\n\r])"(?:[^"]|"")*"(?=[\t\r\n]|$)')
 TAB_OPEN = re.compile(rb'(?:^|[\t\n\r])"')
 
@@ -157,7 +155,9 @@ class _Build:
         return b" " if self.dialect.delimiter == BLANK else self.dialect.cut
 
     def _one_delimiter(self, data: bytes) -> bytes:
-        return RUNS.sub(b"\t", EDGES.sub(b"", data)) if self.dialect.delimiter == BLANK else data
+        if self.dialect.delimiter != BLANK:
+            return data
+        return b"\n".join([b"\t".join(line.split()) for line in data.split(b"\n")])
 
     def settle(self, segment: Segment, plans: Plans) -> Parsed:
         """A segment read by the plans where they hold, else by wider ones."""

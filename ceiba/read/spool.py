@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from ceiba.base.errors import InputError
-from ceiba.base.files import MARK, sync_file, write_folder
-from ceiba.read.content import cache_folder
+from ceiba.base.files import MARK, files_below, sync_file, write_folder
+from ceiba.read.content import cache_folder, trim_hashes
 from ceiba.read.frame import Frame
 
 MOST_BYTES = 16 << 30
@@ -35,35 +35,45 @@ Build = Callable[[Path], Settled]
 """Writes an Arrow file at the path it is given."""
 
 
+def cached_folder(kind: str, identity: str, build: Callable[[Path], None]) -> Path:
+    """The cache entry of that kind and identity; built all or nothing where it is absent. Of two builders one wins.
+
+    The least recently used entries of a kind go when all of them together exceed the byte budget.
+    """
+    folder = cache_folder() / kind / identity
+    if not folder.is_dir():
+        try:
+            with write_folder(folder, manifest=False) as temporary:
+                build(temporary)
+                for file in files_below(temporary):
+                    sync_file(file)
+        except (OSError, InputError):
+            if not folder.is_dir():  # else another process was faster, and its entry is as good
+                raise
+        _trim(folder)
+        trim_hashes()
+    with contextlib.suppress(OSError):
+        os.utime(folder)
+    return folder
+
+
 def spooled(identity: str, origin: str, build: Build) -> Frame:
-    """The frame over the spool of that identity, built if it is absent or damaged. Of two builders one wins."""
-    folder = cache_folder() / "spools" / identity
+    """The frame over the spool of that identity, built if it is absent or damaged."""
+
+    def fill(folder: Path) -> None:
+        settled = build(folder / TABLE)
+        size_bytes = (folder / TABLE).stat().st_size
+        entry = {"num_rows": settled.num_rows, "size_bytes": size_bytes, "notes": settled.notes}
+        (folder / ENTRY).write_text(json.dumps(entry), encoding="utf-8")
+
+    folder = cached_folder("spools", identity, fill)
     frame = _open(folder, identity, origin)
     if frame is None:
         shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(InputError) if folder.exists() else contextlib.nullcontext():
-            _build(folder, build)
-        frame = _open(folder, identity, origin)
-        _trim(folder)
+        frame = _open(cached_folder("spools", identity, fill), identity, origin)
     if frame is None:
-        raise InputError(
-            f"{folder} must be writable", "an entry that cannot be read back", "Set CEIBA_CACHE to another folder"
-        )
+        raise InputError(f"{folder} must be writable", "what cannot be read back", "Set CEIBA_CACHE to another folder")
     return frame
-
-
-def _build(folder: Path, build: Build) -> None:
-    try:
-        with write_folder(folder, manifest=False) as temporary:
-            settled = build(temporary / TABLE)
-            size_bytes = (temporary / TABLE).stat().st_size
-            entry = {"num_rows": settled.num_rows, "size_bytes": size_bytes, "notes": settled.notes}
-            (temporary / ENTRY).write_text(json.dumps(entry), encoding="utf-8")
-            sync_file(temporary / TABLE)
-            sync_file(temporary / ENTRY)
-    except OSError:
-        if not (folder / ENTRY).exists():  # else another process was faster, and its entry is as good
-            raise
 
 
 def _open(folder: Path, identity: str, origin: str) -> Frame | None:
@@ -73,7 +83,6 @@ def _open(folder: Path, identity: str, origin: str) -> Frame | None:
             return None
         # mapped once and held: the pages stay readable if another process clears the cache
         reader = pa.ipc.open_file(pa.memory_map(str(folder / TABLE)))
-        os.utime(folder)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -95,7 +104,7 @@ def _trim(newest: Path) -> None:
                 if time.time() - used_s > STALE_S:
                     shutil.rmtree(folder, ignore_errors=True)
             else:
-                entries.append((used_s, folder, sum(file.stat().st_size for file in folder.iterdir())))
+                entries.append((used_s, folder, sum(file.stat().st_size for file in files_below(folder))))
     total_bytes = 0
     for _, folder, size_bytes in sorted(entries, reverse=True):
         total_bytes += size_bytes
