@@ -6,6 +6,7 @@ To add one  a way to split: write it in assign.py, name it in SplitSpec.by."""
 from ceiba.prepare.arrays import Arrays, prepare_arrays
 from ceiba.prepare.cleaning import clean_frame
 from ceiba.prepare.fit import fit_fields
+from ceiba.prepare.kinds import infer_kinds
 from ceiba.prepare.spec import DataSpec, SplitSpec
 from ceiba.prepare.split import Splits, fold_splits, load_splits
 
@@ -17,6 +18,7 @@ __all__ = [
     "clean_frame",
     "fit_fields",
     "fold_splits",
+    "infer_kinds",
     "load_splits",
     "prepare_arrays",
 ]

@@ -1,0 +1,10 @@
+"""Predict: rows → fields → backend → answers. The one path of evaluation, prediction and serving.
+Takes       rows in any form, fitted fields, a backend.      Gives   logits, answers, files of answers.
+May touch   read, clean, fields, answers, bundle, base, onnxruntime.   Never   torch, prepare, a network's inside.
+To add one  a backend is any callable {part: array} → {output: logits}; a form of rows is a line in forms.py."""
+
+from ceiba.predict.files import WRITERS, predict_file
+from ceiba.predict.onnx import OnnxBackend, open_onnx
+from ceiba.predict.predictor import Backend, Predictor
+
+__all__ = ["WRITERS", "Backend", "OnnxBackend", "Predictor", "open_onnx", "predict_file"]

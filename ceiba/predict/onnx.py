@@ -1,0 +1,70 @@
+"""The backend of exported models: onnxruntime."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.base.errors import BundleError, listed
+from ceiba.base.optional import require
+from ceiba.bundle import ONNX, Bundle
+
+DTYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+"""The runtime's names of element types."""
+
+
+class OnnxBackend:
+    """An exported model as a callable from arrays to arrays. Threads of one session may call it at the same time."""
+
+    def __init__(self, model: Path | bytes, threads: int = 0):
+        """`threads` of one call; 0 = as many as the machine has cores.
+
+        Raises: BundleError for bytes that are no model; MissingPackage without onnxruntime.
+        """
+        runtime = require("onnxruntime", "serve", "run an exported model")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        source = str(model) if isinstance(model, Path) else model
+        try:
+            self.session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own exceptions have no common base of their own
+            problem = str(error).splitlines()[0][:200]
+            raise BundleError(
+                "the exported model must be readable by onnxruntime", problem, "Export it again"
+            ) from error
+        self.inputs = {entry.name: DTYPES.get(entry.type) for entry in self.session.get_inputs()}
+        self.outputs = [entry.name for entry in self.session.get_outputs()]
+
+    def __call__(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run one batch; parts that the exported model does not read are passed over.
+
+        Raises: BundleError if the model asks for a part that the fields do not give.
+        """
+        if missing := [name for name in self.inputs if name not in arrays]:
+            raise BundleError(
+                "the exported model must read the parts that the fields give", listed(missing), "Export it again"
+            )
+        feeds = {name: np.ascontiguousarray(arrays[name], dtype=dtype) for name, dtype in self.inputs.items()}
+        return dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
+
+
+def open_onnx(bundle: Bundle, threads: int = 0) -> OnnxBackend:
+    """A bundle served through onnxruntime.
+
+    Raises: BundleError if it was not exported.
+    """
+    path = bundle.onnx_path
+    if path is None:
+        raise BundleError(f"{bundle.folder} must hold {ONNX}", "no such file", "Run: ceiba export BUNDLE --to onnx")
+    return OnnxBackend(path, threads)

@@ -1,0 +1,229 @@
+"""The Predictor: fields, a backend and answers, put together once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from ceiba.answers import Answer, load_answer
+from ceiba.base.errors import BundleError, CeibaError, DataError, listed, nearest
+from ceiba.bundle import META, Bundle
+from ceiba.clean import Cleaner, CleanOption
+from ceiba.fields import Encoded, Fields, Ragged
+from ceiba.predict.forms import rows_and_form
+from ceiba.read import Frame, ReadSpec
+
+BATCH_ROWS = 1024
+WINDOW_BATCHES = 16
+"""Batches within which rows are sorted by length before they are padded."""
+
+Array = NDArray[Any]
+Backend = Callable[[dict[str, Array]], Mapping[str, Array]]
+"""{part: (row, ...)} → {output: logits (row, ...)}."""
+
+_OPERATIONS: TypeAdapter[list[Any]] = TypeAdapter(list[CleanOption])
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Rows → answers: each batch is cleaned and encoded once, by the code that encoded the training rows."""
+
+    fields: Fields
+    answers: Mapping[str, Answer]
+    backend: Backend
+    cleaner: Cleaner = field(default_factory=lambda: Cleaner(()))
+    """The operations on columns that the training rows went through."""
+    reading: ReadSpec = field(default_factory=ReadSpec)
+    """How a file must be read to be like the training data."""
+    ids: tuple[str, ...] = ()
+    """Columns that are passed through to the answers."""
+    batch_rows: int = BATCH_ROWS
+    """Rows that the backend is given at once, at most."""
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, backend: Backend, batch_rows: int = BATCH_ROWS) -> Self:
+        """The Predictor of a bundle, with its network opened by a backend.
+
+        Raises: BundleError if the bundle's description of its data is unknown to this version.
+        """
+        reading = dict(bundle.meta.get("reading", {}))
+        try:
+            cleaner = Cleaner(_OPERATIONS.validate_python(reading.pop("clean", [])))
+            ids = tuple(reading.pop("ids", ()))
+            spec = ReadSpec.model_validate(reading)
+            answers = {name: load_answer(value) for name, value in bundle.answers.items()}
+            fields = Fields.from_json(bundle.fields_json, bundle.field_files())
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            problem = str(error).splitlines()[0]
+            raise BundleError(
+                f"{bundle.folder / META} must describe how data are read", problem, "Use an undamaged copy"
+            ) from error
+        return cls(fields, answers, backend, cleaner, spec, ids, batch_rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that may be needed, before cleaning."""
+        return tuple(sorted(self.cleaner.before(frozenset(self.fields.inputs))))
+
+    def encode(self, batch: pa.RecordBatch, names: Sequence[str] | None = None) -> Encoded:
+        """Raw rows → arrays by part; `names` are those of all columns there were, for the message.
+
+        Raises: DataError for a column that is missing, or a value that its field cannot take.
+        """
+        batch = self.cleaner(batch)
+        for name in self.fields.inputs:
+            if name not in batch.schema.names:
+                do = nearest(name, batch.schema.names if names is None else names)
+                raise DataError(f"the rows must have the column '{name}'", "none of that name", do)
+        return self.fields.encode(batch)
+
+    def run(self, encoded: Encoded) -> dict[str, Array]:
+        """Arrays by part → logits by output, in the order of the rows.
+
+        Rows of different lengths are sorted by length, run in batches padded to their longest, and put back in order.
+
+        Raises: CeibaError if the backend breaks its contract.
+        """
+        num_rows = len(next(iter(encoded.values())))
+        ragged = [part for part in encoded.values() if isinstance(part, Ragged)]
+        order = np.argsort(sum(part.lengths for part in ragged), kind="stable") if ragged else None
+        parts: dict[str, list[Array]] = {name: [] for name in self.answers}
+        for start in range(0, num_rows, self.batch_rows):
+            rows = slice(start, start + self.batch_rows) if order is None else order[start : start + self.batch_rows]
+            found = self.backend({name: _padded(part, rows) for name, part in encoded.items()})
+            for name in self.answers:
+                parts[name].append(_checked(found, name, min(self.batch_rows, num_rows - start)))
+        return {name: _in_order(logits, order) if logits else self._no_logits(name) for name, logits in parts.items()}
+
+    def windows(self, frame: Frame, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, Array]]]:
+        """Raw rows and their logits, a window at a time; the next window is encoded while the backend runs."""
+        batches = _windows(frame.batches(columns), self.batch_rows * WINDOW_BATCHES)
+        ahead = next(batches, None)
+        if ahead is None:
+            return
+        encoded, start = self._encode_at(ahead, frame.origin, 0), 0
+        with ThreadPoolExecutor(1, thread_name_prefix="ceiba-encode") as pool:
+            for following in chain(batches, [None]):
+                batch, start = ahead, start + ahead.num_rows
+                soon = None if following is None else pool.submit(self._encode_at, following, frame.origin, start)
+                yield batch, self.run(encoded)
+                if following is None or soon is None:
+                    return
+                ahead, encoded = following, soon.result()
+
+    def logits(self, frame: Frame) -> dict[str, Array]:
+        """Logits of every row, by output.
+
+        Raises: DataError as `encode` does.
+        """
+        self.check(frame)
+        parts: dict[str, list[Array]] = {name: [] for name in self.answers}
+        for _, logits in self.windows(frame, self._read(frame, ())):
+            for name, values in logits.items():
+                parts[name].append(values)
+        return {name: np.concatenate(values) if values else self._no_logits(name) for name, values in parts.items()}
+
+    def stream(self, frame: Frame, keep: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Answers in the order of the rows, a window at a time, behind the columns that are kept; ids always are.
+
+        Raises: DataError as `encode` does, and for a column to keep that is not there or has an output's name.
+        """
+        kept = tuple(dict.fromkeys((*(name for name in self.ids if name in frame.names), *keep)))
+        for name in kept:
+            if name not in frame.names:
+                raise DataError(
+                    f"{frame.origin} must have the column '{name}'", "none of that name", nearest(name, frame.names)
+                )
+            if name in self.answers:
+                raise DataError(
+                    "a column that is kept must not have the name of an output", f"'{name}'", "Keep another"
+                )
+        self.check(frame)
+        for batch, logits in self.windows(frame, self._read(frame, kept)):
+            yield self._answered({name: batch.column(name) for name in kept}, logits)
+
+    def predict(self, rows: Any) -> Any:
+        """Answers in the form in which the rows came: a list of dicts, one dict, a dict of columns, a table of pandas,
+        polars, Arrow or datasets; a path gives an Arrow table. Columns that are not needed are passed over.
+
+        Raises: DataError as `encode` does.
+        """
+        wanted = (*self.columns, *self.ids)
+        kinds = {name: one.kind for name, one in self.fields.inputs.items()}
+        frame, names, form = rows_and_form(rows, wanted, kinds, self.reading)
+        self.check(frame, names)
+        return form(pa.Table.from_batches(list(self.stream(frame)) or [self._no_answers(frame)]))
+
+    def check(self, frame: Frame, names: Sequence[str] | None = None) -> None:
+        """Raises: DataError if the frame lacks a column; `names` are those of all columns there were."""
+        self.encode(_empty(frame, self._read(frame, ())), frame.names if names is None else names)
+
+    def _encode_at(self, batch: pa.RecordBatch, origin: str, start: int) -> Encoded:
+        try:
+            return self.encode(batch)
+        except DataError as error:
+            raise error.at(f"{origin} rows {start + 1} to {start + batch.num_rows},") from error
+
+    def _read(self, frame: Frame, keep: Sequence[str]) -> tuple[str, ...]:
+        wanted = {*self.columns, *keep}
+        return tuple(name for name in frame.names if name in wanted)
+
+    def _answered(self, kept: dict[str, pa.Array], logits: Mapping[str, Array]) -> pa.RecordBatch:
+        """Kept columns, then each output's; a column that is kept is not replaced."""
+        found: dict[str, pa.Array] = {}
+        for name, answer in self.answers.items():
+            found |= answer.columns(name, logits[name])
+        return pa.RecordBatch.from_pydict(kept | {name: found[name] for name in found if name not in kept})
+
+    def _no_logits(self, name: str) -> Array:
+        answer = self.answers[name]
+        width = () if answer.kind in ("binary", "number") else (len(getattr(answer, "labels", ())),)
+        return np.zeros((0, *width), dtype=np.float32)
+
+    def _no_answers(self, frame: Frame) -> pa.RecordBatch:
+        kept = {name: pa.array([], frame.schema.field(name).type) for name in self.ids if name in frame.names}
+        return self._answered(kept, {name: self._no_logits(name) for name in self.answers})
+
+
+def _padded(part: Array | Ragged, rows: slice | NDArray[np.int64]) -> Array:
+    if not isinstance(part, Ragged):
+        return part[rows]
+    return part.take(np.arange(len(part))[rows] if isinstance(rows, slice) else rows).pad()
+
+
+def _checked(found: Mapping[str, Array], name: str, num_rows: int) -> Array:
+    if name not in found:
+        raise BundleError(f"the network must answer '{name}'", listed(found), "Use the bundle's own network")
+    logits = np.asarray(found[name])
+    if logits.shape[:1] != (num_rows,):
+        raise CeibaError(
+            f"the network must answer '{name}' for each of {num_rows} rows", f"shape {logits.shape}", "Export it again"
+        )
+    return logits
+
+
+def _in_order(parts: list[Array], order: NDArray[np.int64] | None) -> Array:
+    logits = np.concatenate(parts)
+    if order is None:
+        return logits
+    result = np.empty_like(logits)
+    result[order] = logits
+    return result
+
+
+def _windows(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Batches of at most so many rows; those of a frame may be larger, and are cut, or smaller, and are left."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)
+
+
+def _empty(frame: Frame, columns: Sequence[str]) -> pa.RecordBatch:
+    schema = pa.schema([frame.schema.field(name) for name in columns], frame.schema.metadata)
+    return pa.RecordBatch.from_pylist([], schema=schema)
