@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class ModelSpec(Spec):
     """What mixes the tokens of all groups."""
     heads: dict[str, one_of(HEADS)]  # type: ignore[valid-type]
     """Target → its head's spec."""
-    weights: dict[str, float] = Field(default_factory=dict)
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Target → weight of its loss; 1 where none is given."""
 
     @field_validator("encoders", mode="before")

@@ -4,16 +4,64 @@ May touch   layers, fields, base.                Never   files, losses, devices,
 To add one  write encoders/<name>.py, add one line to the catalog of its kind below."""
 
 from ceiba.base.spec import Spec
-from ceiba.encoders.encoder import Encoder as Encoder
-from ceiba.encoders.encoder import Parts as Parts
-from ceiba.encoders.image_cnn import ImageCnnSpec as ImageCnnSpec
-from ceiba.encoders.numbers import NUMBERS as NUMBERS
-from ceiba.encoders.table_linear import TableLinearSpec as TableLinearSpec
-from ceiba.encoders.table_mlp import TableMlpSpec as TableMlpSpec
-from ceiba.encoders.text_mean import TextMeanSpec as TextMeanSpec
+from ceiba.encoders.encoder import Encoder, Parts
+from ceiba.encoders.image_cnn import ImageCnnSpec
+from ceiba.encoders.image_resnet import ImageResnetSpec
+from ceiba.encoders.image_vit import ImageVitSpec
+from ceiba.encoders.numbers import NUMBERS, NumbersSpec, PeriodicSpec, PiecewiseSpec, ScalarSpec
+from ceiba.encoders.table_linear import TableLinearSpec
+from ceiba.encoders.table_mlp import TableMlpSpec
+from ceiba.encoders.table_tabm import TabmSpec
+from ceiba.encoders.table_tokens import TableTokensSpec
+from ceiba.encoders.text_bag import TextBagSpec
+from ceiba.encoders.text_cnn import TextCnnSpec
+from ceiba.encoders.text_mean import TextMeanSpec
+from ceiba.encoders.text_recurrent import GruSpec, LstmSpec, RnnSpec
+from ceiba.encoders.text_transformer import TextTransformerSpec
 
-TABLE_ENCODERS: dict[str, type[Spec]] = {"mlp": TableMlpSpec, "linear": TableLinearSpec}
-TEXT_ENCODERS: dict[str, type[Spec]] = {"mean": TextMeanSpec}
-IMAGE_ENCODERS: dict[str, type[Spec]] = {"cnn": ImageCnnSpec}
+TABLE_ENCODERS: dict[str, type[Spec]] = {
+    "mlp": TableMlpSpec,
+    "tokens": TableTokensSpec,
+    "tabm": TabmSpec,
+    "linear": TableLinearSpec,
+}
+TEXT_ENCODERS: dict[str, type[Spec]] = {
+    "bag": TextBagSpec,
+    "mean": TextMeanSpec,
+    "cnn": TextCnnSpec,
+    "rnn": RnnSpec,
+    "lstm": LstmSpec,
+    "gru": GruSpec,
+    "transformer": TextTransformerSpec,
+}
+IMAGE_ENCODERS: dict[str, type[Spec]] = {"cnn": ImageCnnSpec, "resnet": ImageResnetSpec, "vit": ImageVitSpec}
 ENCODERS: dict[str, dict[str, type[Spec]]] = {"table": TABLE_ENCODERS, "text": TEXT_ENCODERS, "image": IMAGE_ENCODERS}
 """Kind of a group's layout → name → spec."""
+
+__all__ = [
+    "ENCODERS",
+    "IMAGE_ENCODERS",
+    "NUMBERS",
+    "TABLE_ENCODERS",
+    "TEXT_ENCODERS",
+    "Encoder",
+    "GruSpec",
+    "ImageCnnSpec",
+    "ImageResnetSpec",
+    "ImageVitSpec",
+    "LstmSpec",
+    "NumbersSpec",
+    "Parts",
+    "PeriodicSpec",
+    "PiecewiseSpec",
+    "RnnSpec",
+    "ScalarSpec",
+    "TableLinearSpec",
+    "TableMlpSpec",
+    "TableTokensSpec",
+    "TabmSpec",
+    "TextBagSpec",
+    "TextCnnSpec",
+    "TextMeanSpec",
+    "TextTransformerSpec",
+]

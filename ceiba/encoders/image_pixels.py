@@ -5,6 +5,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ceiba.fields import ImageLayout
+from ceiba.layers import Tokens
 
 
 class Pixels(nn.Module):
@@ -23,3 +24,9 @@ class Pixels(nn.Module):
         self, pixels: UInt8[Tensor, "batch height width channel"]
     ) -> Float[Tensor, "batch channel height width"]:
         return ((pixels.to(self.mean.dtype) - self.mean) * self.scale).permute(0, 3, 1, 2)
+
+
+def token_map(features: Float[Tensor, "batch channel height width"]) -> Tokens:
+    """A map's places as tokens, row by row; all of them count."""
+    values = features.flatten(2).transpose(1, 2)
+    return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))

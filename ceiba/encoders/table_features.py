@@ -11,13 +11,21 @@ from ceiba.fields import TableLayout
 from ceiba.layers import CategoryEmbedding
 
 
+def some_columns(layout: TableLayout) -> TableLayout:
+    """The layout, if it has a column.
+
+    Raises: RecipeError for a table without columns.
+    """
+    if not layout.num_numbers and not layout.cardinalities:
+        raise RecipeError("a table needs at least one column", "none", "Name an input column")
+    return layout
+
+
 class TableFeatures(nn.Module):
     """Embedded numbers and embedded categories, side by side; `width` features in all."""
 
     def __init__(self, layout: TableLayout, numbers: NumbersSpec, category_width: int):
         super().__init__()
-        if not layout.num_numbers and not layout.cardinalities:
-            raise RecipeError("a table encoder needs at least one column", "none", "Name an input column")
         self.width = category_width * len(layout.cardinalities)
         self.numbers: nn.Module | None = None
         self.categories: nn.Module | None = None

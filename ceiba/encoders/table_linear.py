@@ -7,7 +7,7 @@ from torch import nn
 from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.numbers import ScalarSpec
-from ceiba.encoders.table_features import TableFeatures
+from ceiba.encoders.table_features import TableFeatures, some_columns
 from ceiba.fields import TableLayout
 from ceiba.layers import Tokens, one_token
 
@@ -18,7 +18,7 @@ class TableLinearSpec(Spec):
     type: Literal["linear"] = "linear"
 
     def build(self, layout: TableLayout, dim: int) -> "TableLinear":
-        return TableLinear(layout, dim)
+        return TableLinear(some_columns(layout), dim)
 
 
 class TableLinear(Encoder):

@@ -7,7 +7,7 @@ from pydantic import Field
 from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.numbers import NumbersSpec, ScalarSpec
-from ceiba.encoders.table_features import TableFeatures
+from ceiba.encoders.table_features import TableFeatures, some_columns
 from ceiba.fields import TableLayout
 from ceiba.layers import Activation, Mlp, Norm, Tokens, one_token
 
@@ -32,7 +32,7 @@ class TableMlpSpec(Spec):
     """Share of features dropped after each dense layer while training."""
 
     def build(self, layout: TableLayout, dim: int) -> "TableMlp":
-        return TableMlp(self, layout, dim)
+        return TableMlp(self, some_columns(layout), dim)
 
 
 class TableMlp(Encoder):

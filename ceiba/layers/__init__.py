@@ -3,21 +3,48 @@ Takes       tensors and plain numbers.       Gives   tensors.
 May touch   torch, base.                     Never   fields, files, losses, recipes, training.
 To add one  write layers/<name>.py with its Source, re-export it below, test it against its equation."""
 
-from ceiba.layers.convolution import ConvBlock as ConvBlock
-from ceiba.layers.dense import ACTIVATIONS as ACTIVATIONS
-from ceiba.layers.dense import NORMS as NORMS
-from ceiba.layers.dense import Activation as Activation
-from ceiba.layers.dense import Dense as Dense
-from ceiba.layers.dense import MemberLinear as MemberLinear
-from ceiba.layers.dense import Mlp as Mlp
-from ceiba.layers.dense import Norm as Norm
-from ceiba.layers.embedding import CategoryEmbedding as CategoryEmbedding
-from ceiba.layers.embedding import TokenEmbedding as TokenEmbedding
-from ceiba.layers.numbers import PeriodicNumbers as PeriodicNumbers
-from ceiba.layers.numbers import PiecewiseNumbers as PiecewiseNumbers
-from ceiba.layers.numbers import PlainNumbers as PlainNumbers
-from ceiba.layers.numbers import ScalarNumbers as ScalarNumbers
-from ceiba.layers.tokens import Tokens as Tokens
-from ceiba.layers.tokens import join_tokens as join_tokens
-from ceiba.layers.tokens import one_token as one_token
-from ceiba.layers.tokens import pool as pool
+from ceiba.layers.attention import SelfAttention, attend, visible
+from ceiba.layers.bag import WeightedBag
+from ceiba.layers.convolution import ConvBlock, ResidualBlock, TimeConvolutions
+from ceiba.layers.dense import ACTIVATIONS, NORMS, Activation, Dense, MemberLinear, Mlp, Norm
+from ceiba.layers.embedding import CategoryEmbedding, TokenEmbedding
+from ceiba.layers.ensemble import EnsembleLinear
+from ceiba.layers.numbers import PeriodicNumbers, PiecewiseNumbers, PlainNumbers, ScalarNumbers
+from ceiba.layers.recurrence import Cell, Recurrent
+from ceiba.layers.regularization import StochasticDepth
+from ceiba.layers.tokens import Tokens, join_tokens, one_token, pool
+from ceiba.layers.transformer import Positions, Transformer, TransformerBlock
+
+__all__ = [
+    "ACTIVATIONS",
+    "NORMS",
+    "Activation",
+    "CategoryEmbedding",
+    "Cell",
+    "ConvBlock",
+    "Dense",
+    "EnsembleLinear",
+    "MemberLinear",
+    "Mlp",
+    "Norm",
+    "PeriodicNumbers",
+    "PiecewiseNumbers",
+    "PlainNumbers",
+    "Positions",
+    "Recurrent",
+    "ResidualBlock",
+    "ScalarNumbers",
+    "SelfAttention",
+    "StochasticDepth",
+    "TimeConvolutions",
+    "TokenEmbedding",
+    "Tokens",
+    "Transformer",
+    "TransformerBlock",
+    "WeightedBag",
+    "attend",
+    "join_tokens",
+    "one_token",
+    "pool",
+    "visible",
+]

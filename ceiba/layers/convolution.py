@@ -1,6 +1,12 @@
 """Convolutions over images and over time, and the residual block."""
 
-from torch import nn
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ceiba.layers.regularization import StochasticDepth
 
 
 class ConvBlock(nn.Sequential):
@@ -18,3 +24,56 @@ class ConvBlock(nn.Sequential):
         if halve:
             layers.append(nn.MaxPool2d(2))
         super().__init__(*layers)
+
+
+class ResidualBlock(nn.Module):
+    """relu(x + F(x)), F being two 3x3 convolutions with batch norm; a 1x1 convolution fits x where shapes change.
+
+    Source: He et al. 2016, arXiv:1512.03385, equations 1 and 2.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, drop_path: float = 0.0):
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        same = stride == 1 and inputs == outputs
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+        self.drop_path = StochasticDepth(drop_path)
+
+    def forward(
+        self, image: Float[Tensor, "batch inputs height width"]
+    ) -> Float[Tensor, "batch outputs new_height new_width"]:
+        total: Tensor = self.shortcut(image) + self.drop_path(self.branch(image))
+        return total.relu()
+
+
+class TimeConvolutions(nn.Module):
+    """For each kernel width: convolution over time, ReLU, maximum over the tokens that count; side by side.
+
+    A row without tokens gives zeros, the least that ReLU gives.
+    Source: Kim 2014, arXiv:1408.5882, equations 2 to 4.
+    """
+
+    def __init__(self, inputs: int, channels: int, kernels: Sequence[int]):
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(inputs, channels, kernel, padding=kernel // 2) for kernel in kernels
+        )
+        self.width = channels * len(kernels)
+
+    def forward(
+        self, values: Float[Tensor, "batch token inputs"], mask: Bool[Tensor, "batch token"]
+    ) -> Float[Tensor, "batch width"]:
+        image = (values * mask.unsqueeze(-1)).transpose(1, 2)  # (batch, inputs, token)
+        length = values.shape[1]  # an even kernel gives one place more
+        hidden = torch.cat([convolution(image)[..., :length] for convolution in self.convolutions], 1).relu()
+        return hidden.masked_fill(~mask.unsqueeze(1), 0.0).amax(2)
