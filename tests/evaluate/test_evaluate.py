@@ -81,7 +81,8 @@ def test_rows_without_a_truth_are_counted_and_left_out(world: World) -> None:
     holes = open_frame(table.set_column(table.schema.get_field_index("income"), "income", pa.array(income)))
     report = evaluate(predictor, {"test": holes})
     rest = evaluate(predictor, {"test": open_frame(table.slice(10))})
-    assert report["metrics"] == rest["metrics"]
+    for part in ("metrics", "confusion", "classes", "calibration", "curves"):
+        assert report[part] == rest[part], part
     assert report["rows"]["test"]["without_truth"] == {"income": 10}
     assert any("10 of 50 rows" in note for note in report["notes"])
     assert any("40 rows" in note for note in report["notes"])
