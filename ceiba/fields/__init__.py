@@ -4,21 +4,21 @@ May touch   base, numpy, Arrow, pillow, tokenizers.   Never   torch, files, whol
 To add one  write fields/<kind>.py with a Field and its FieldSpec, add one line to FIELDS in catalog.py."""
 
 from ceiba.fields.binary import BinaryField, BinarySpec
+from ceiba.fields.bins import Bins
 from ceiba.fields.catalog import FIELDS, TABLE_KINDS, FieldOptions, load_field
 from ceiba.fields.category import CategoryField, CategorySpec
-from ceiba.fields.field import (
-    Encoded,
-    Field,
-    FieldSpec,
-    ImageLayout,
-    Layout,
-    Ragged,
-    TableLayout,
-    Target,
-    TextLayout,
-)
+from ceiba.fields.columns import as_labels, as_numbers, as_text
+from ceiba.fields.date import DateField, DateSpec
+from ceiba.fields.field import Encoded, Field, FieldSpec, ImageLayout, Layout, Ragged, TableLayout, Target, TextLayout
+from ceiba.fields.image import ImageField, ImageSpec
+from ceiba.fields.image import check as check_image
+from ceiba.fields.ngrams import NgramField, NgramSpec
 from ceiba.fields.number import NumberField, NumberSpec
 from ceiba.fields.record import TABLE, Fields
+from ceiba.fields.set import SetField, SetSpec
+from ceiba.fields.text import TextSpec
+from ceiba.fields.tokens import TokenField
+from ceiba.fields.vector import VectorField, VectorSpec
 
 __all__ = [
     "FIELDS",
@@ -26,20 +26,37 @@ __all__ = [
     "TABLE_KINDS",
     "BinaryField",
     "BinarySpec",
+    "Bins",
     "CategoryField",
     "CategorySpec",
+    "DateField",
+    "DateSpec",
     "Encoded",
     "Field",
     "FieldOptions",
     "FieldSpec",
     "Fields",
+    "ImageField",
     "ImageLayout",
+    "ImageSpec",
     "Layout",
+    "NgramField",
+    "NgramSpec",
     "NumberField",
     "NumberSpec",
     "Ragged",
+    "SetField",
+    "SetSpec",
     "TableLayout",
     "Target",
     "TextLayout",
+    "TextSpec",
+    "TokenField",
+    "VectorField",
+    "VectorSpec",
+    "as_labels",
+    "as_numbers",
+    "as_text",
+    "check_image",
     "load_field",
 ]

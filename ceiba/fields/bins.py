@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ceiba.base.optional import require
 from ceiba.base.spec import Spec
-from ceiba.fields.field import Array
+from ceiba.fields.field import Array, Target
+from ceiba.fields.sample import Sample
 
 MOST_CLASSES = 100
 ROWS_A_LEAF = 64
@@ -34,9 +35,26 @@ class Bins(Spec):
         return tuple(float(edge) for edge in edges[(edges >= low_and_high[0]) & (edges <= low_and_high[1])])
 
 
+def fit_edges(
+    bins: Bins | None, values: NDArray[np.float32], known: NDArray[np.bool_], target: Target | None, seed: int
+) -> tuple[float, ...]:
+    """Edges for the known rows of a sample of a column; the target's rows are sampled alike (same seed)."""
+    if bins is None:
+        return ()
+    if target is None or bins.by == "quantile":
+        return bins.edges(values, None, False)
+    sample = Sample(seed=seed)
+    for block in target.values:
+        sample.add(np.asarray(block))
+    beside = sample.values()
+    return bins.edges(values, beside[known] if len(beside) == len(known) else None, target.is_class)
+
+
 def quantile_splits(values: NDArray[np.float32], count: int) -> Array:
     """Quantiles of the distinct values: a column that is mostly one value still gets its pieces."""
     distinct = np.unique(values)
+    if len(distinct) <= count + 1:
+        return distinct
     return np.quantile(distinct, np.linspace(0, 1, count + 1)[1:-1])
 
 

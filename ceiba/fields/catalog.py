@@ -7,13 +7,23 @@ from ceiba.base.errors import BundleError, nearest
 from ceiba.base.spec import one_of
 from ceiba.fields.binary import BinarySpec
 from ceiba.fields.category import CategorySpec
+from ceiba.fields.date import DateSpec
 from ceiba.fields.field import Field, FieldSpec
+from ceiba.fields.image import ImageSpec
 from ceiba.fields.number import NumberSpec
+from ceiba.fields.set import SetSpec
+from ceiba.fields.text import TextSpec
+from ceiba.fields.vector import VectorSpec
 
 FIELDS: dict[str, type[FieldSpec]] = {
     "number": NumberSpec,
     "category": CategorySpec,
     "binary": BinarySpec,
+    "date": DateSpec,
+    "set": SetSpec,
+    "vector": VectorSpec,
+    "text": TextSpec,
+    "image": ImageSpec,
 }
 FieldOptions = one_of(FIELDS)
 TABLE_KINDS = ("number", "category", "binary", "date", "set", "vector")

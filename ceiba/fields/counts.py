@@ -22,8 +22,8 @@ class Counts:
         self._waiting: list[pa.Table] = []
         self._num_waiting = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._settled().num_rows)
+    def __len__(self) -> int:
+        return int(self._settled().num_rows)
 
     def add(self, places: NDArray[np.int64], labels: pa.Array) -> None:
         """Count a chunk in: for each row a place among `labels`, -1 for none; a null label is not counted."""

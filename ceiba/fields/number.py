@@ -1,5 +1,6 @@
 """A number: a price, an age, a temperature."""
 
+import dataclasses
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ceiba.fields.bins import Bins
+from ceiba.fields.bins import Bins, fit_edges
 from ceiba.fields.columns import as_numbers, no_values, number_stream
 from ceiba.fields.field import Array, Encoded, Field, FieldSpec, Target
-from ceiba.fields.sample import Moments, Sample, blocks
+from ceiba.fields.sample import Moments, Sample
 
 Normalize = Literal["standard", "minmax", "quantile", "none"]
 NUM_KNOTS = 256
@@ -26,6 +27,13 @@ def signed_log(values: Array) -> Array:
 def signed_exp(values: Array) -> Array:
     """The inverse of `signed_log`."""
     return np.sign(values) * np.expm1(np.abs(values))
+
+
+def stretched(values: Array, clip: tuple[float, float] | None, log: bool) -> NDArray[np.float64]:
+    """Values clipped and with their logarithm taken, before any scaling; 0.0 is added to turn -0 into 0."""
+    values = values.astype(np.float64) + 0.0
+    values = np.clip(values, *clip) if clip else values
+    return signed_log(values) if log else values
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class NumberField(Field):
     def encode(self, column: pa.Array) -> Encoded:
         values = as_numbers(column)
         missing = np.isnan(values)
-        scaled = np.where(missing, np.float32(self.fill), self._scaled(self._stretched(values)))
+        scaled = np.where(missing, np.float32(self.fill), self.scaled(self._stretched(values)))
         parts = [scaled, missing.astype(np.float32)] if self.indicator else [scaled]
         return {"numbers": np.stack(parts, axis=1).astype(np.float32)}
 
@@ -62,12 +70,10 @@ class NumberField(Field):
         return signed_exp(values) if self.log else values
 
     def _stretched(self, values: Array) -> NDArray[np.float64]:
-        """Clipped and with its logarithm taken, before any scaling; 0.0 is added to turn -0 into 0."""
-        values = values.astype(np.float64) + 0.0
-        values = np.clip(values, *self.clip) if self.clip else values
-        return signed_log(values) if self.log else values
+        return stretched(values, self.clip, self.log)
 
-    def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    def scaled(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Stretched values → encoded ones."""
         if self.normalize == "standard":
             values = (values - self.mean) / self.std
         elif self.normalize == "minmax":
@@ -105,51 +111,36 @@ class NumberSpec(FieldSpec):
 
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> NumberField:
         moments, sample, rows = Moments(), Sample(seed=seed), 0
-        start = self._field(Moments(), ((), ()), 0.0, False, ())
-        for block in blocks(number_stream(column)):
-            rows += len(block)
-            moments.add(start._stretched(block[~np.isnan(block)]))
-            sample.add(block)
+        for values in number_stream(column):
+            rows += len(values)
+            moments.add(self._stretched(values))
+            sample.add(values)
         if moments.count == 0:
             raise no_values("must hold a number")
         values = sample.values()
         known = ~np.isnan(values)
-        stretched = start._stretched(values[known])
-        has_missing = moments.count < rows if self.indicator == "auto" else self.indicator
-        field = self._field(
-            moments, _knots(stretched) if self.normalize == "quantile" else ((), ()), 0.0, has_missing, ()
+        kept = self._stretched(values[known])
+        mean, std = moments.settle()
+        unbinned = NumberField(
+            mean=mean,
+            std=std,
+            low=moments.low,
+            high=moments.high,
+            log=self.log,
+            clip=self.clip,
+            normalize=self.normalize,
+            knots=_knots(kept) if self.normalize == "quantile" and len(kept) else ((), ()),
+            fill=0.0,
+            indicator=moments.count < rows if self.indicator == "auto" else self.indicator,
+            edges=(),
         )
-        fill = {"mean": moments.mean, "median": float(np.median(stretched)) if len(stretched) else moments.mean}
-        middle = np.array([fill.get(self.missing, float(start._stretched(np.zeros(1))[0]))])
-        edges = self._edges(field._scaled(stretched), known, target, seed)
-        return self._field(moments, field.knots, float(field._scaled(middle)[0]), has_missing, edges)
+        middle = {"mean": mean, "median": float(np.median(kept)) if len(kept) else mean}
+        fill = middle.get(self.missing, float(self._stretched(np.zeros(1))[0]))
+        edges = fit_edges(self.bins, unbinned.scaled(kept), known, target, seed)
+        return dataclasses.replace(unbinned, fill=float(unbinned.scaled(np.array([fill]))[0]), edges=edges)
 
-    def _field(
-        self,
-        moments: Moments,
-        knots: tuple[tuple[float, ...], tuple[float, ...]],
-        fill: float,
-        indicator: bool,
-        edges: tuple[float, ...],
-    ) -> NumberField:
-        return NumberField(
-            mean=moments.mean, std=moments.std, low=moments.low, high=moments.high, log=self.log, clip=self.clip,
-            normalize=self.normalize, knots=knots, fill=fill, indicator=indicator, edges=edges,
-        )  # fmt: skip
-
-    def _edges(
-        self, values: NDArray[np.float32], known: NDArray[np.bool_], target: Target | None, seed: int
-    ) -> tuple[float, ...]:
-        if self.bins is None:
-            return ()
-        beside: Array | None = None
-        if target is not None and self.bins.by == "target":
-            sample = Sample(seed=seed)
-            for block in target.values:
-                sample.add(np.asarray(block))
-            beside = sample.values()
-            beside = beside[known] if len(beside) == len(known) else None
-        return self.bins.edges(values, beside, target is not None and target.is_class)
+    def _stretched(self, values: Array) -> NDArray[np.float64]:
+        return stretched(values, self.clip, self.log)
 
 
 def _knots(values: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,7 +1,7 @@
 """Figures of a stream that do not depend on how the stream is cut into chunks."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,53 +26,53 @@ def mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return words ^ (words >> np.uint64(31))
 
 
-def blocks(stream: Iterable[Array], rows: int = BLOCK_ROWS) -> Iterator[Array]:
-    """The same rows in blocks of equal size (the last may be shorter), so that sums are added in one order."""
-    waiting: list[Array] = []
-    count = 0
-    for chunk in stream:
-        waiting.append(chunk)
-        count += len(chunk)
-        if count >= rows:
-            joined = np.concatenate(waiting)
-            for start in range(0, count - rows + 1, rows):
-                yield joined[start : start + rows]
-            waiting = [joined[count - count % rows :]]
-            count %= rows
-    if count:
-        yield np.concatenate(waiting)
-
-
 class Moments:
-    """Count, mean, deviation, lowest and highest of a stream.
+    """Count, mean, deviation, lowest and highest of a stream of numbers, NaN left out.
+
+    They are added up in blocks of one size, so that no bit depends on how the stream is cut.
 
     Source: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = 0.0
-        self.squares = 0.0
         self.low, self.high = math.inf, -math.inf
+        self._waiting: list[NDArray[np.float64]] = []
+        self._num_waiting = 0
+        self._num_folded, self._mean, self._squares = 0, 0.0, 0.0
 
     def add(self, values: NDArray[np.float64]) -> None:
-        """Count one block in; NaN is not allowed."""
+        """Count a chunk in."""
+        values = values[~np.isnan(values)]
         if not len(values):
             return
-        mean = float(values.mean())
-        total = self.count + len(values)
-        shift = mean - self.mean
-        self.squares += float(((values - mean) ** 2).sum()) + shift * shift * self.count * len(values) / total
-        self.mean += shift * len(values) / total
-        self.count = total
+        self.count += len(values)
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        self._waiting.append(values)
+        self._num_waiting += len(values)
+        if self._num_waiting >= BLOCK_ROWS:
+            joined = np.concatenate(self._waiting)
+            for start in range(0, len(joined) - BLOCK_ROWS + 1, BLOCK_ROWS):
+                self._fold(joined[start : start + BLOCK_ROWS])
+            self._waiting = [joined[len(joined) - len(joined) % BLOCK_ROWS :]]
+            self._num_waiting = len(self._waiting[0])
 
-    @property
-    def std(self) -> float:
-        """The deviation over all rows; 1 for a constant column, so that it may divide."""
-        if self.low == self.high or self.count == 0:
-            return 1.0
-        return math.sqrt(self.squares / self.count) or 1.0
+    def _fold(self, values: NDArray[np.float64]) -> None:
+        mean = float(values.mean())
+        total = self._num_folded + len(values)
+        shift = mean - self._mean
+        self._squares += float(((values - mean) ** 2).sum()) + shift * shift * self._num_folded * len(values) / total
+        self._mean += shift * len(values) / total
+        self._num_folded = total
+
+    def settle(self) -> tuple[float, float]:
+        """The mean, and the deviation: 1 for a constant column, so that it may divide. Nothing is added afterwards."""
+        if self._num_waiting:
+            self._fold(np.concatenate(self._waiting))
+            self._waiting, self._num_waiting = [], 0
+        if self.low >= self.high:
+            return self._mean, 1.0
+        return self._mean, math.sqrt(self._squares / self._num_folded) or 1.0
 
 
 class Sample:
@@ -89,10 +89,14 @@ class Sample:
 
     def add(self, values: Array) -> None:
         """Count a chunk in."""
-        hashes = mix(np.arange(self.rows, self.rows + len(values), dtype=np.uint64) ^ self.key)
-        self.rows += len(values)
+        self.add_rows(len(values), lambda places: values[places])
+
+    def add_rows(self, num_rows: int, take: Callable[[NDArray[np.int64]], Array]) -> None:
+        """Count rows in; only those chosen are taken."""
+        hashes = mix(np.arange(self.rows, self.rows + num_rows, dtype=np.uint64) ^ self.key)
+        self.rows += num_rows
         chosen = self._chosen(hashes)
-        self.kept.append(values[chosen])
+        self.kept.append(take(np.flatnonzero(chosen)))
         self.hashes.append(hashes[chosen])
         self.count += int(chosen.sum())
         while self.count > self.limit:
@@ -105,7 +109,8 @@ class Sample:
         if self.halvings == 0:
             return np.ones(len(hashes), dtype=np.bool_)
         leading: NDArray[np.uint64] = hashes >> np.uint64(WORD_BITS - self.halvings)
-        return leading == np.uint64(0)
+        chosen: NDArray[np.bool_] = leading == np.uint64(0)
+        return chosen
 
     def values(self) -> Array:
         """The rows kept, in the stream's order."""

@@ -1,0 +1,42 @@
+"""Text: a title, a review, a message."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from ceiba.base.spec import one_of
+from ceiba.fields.field import Field, FieldSpec, Target
+from ceiba.fields.ngrams import NgramField, NgramSpec
+from ceiba.fields.tokens import TOKENIZERS, TokenField, TokenizerSpec, WordSpec
+
+TokenizerOptions = one_of({**TOKENIZERS, "ngrams": NgramSpec})
+
+
+class TextField(Field):
+    """Any text field: the one of its tokenizer is what is made."""
+
+    kind: ClassVar[str] = "text"
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], files: Mapping[str, bytes]) -> Field:  # type: ignore[override]
+        """The field of the tokenizer that the JSON names."""
+        is_bag = value["tokenizer"]["type"] == "ngrams"
+        return NgramField.from_json(value, files) if is_bag else TokenField.from_json(value, files)
+
+
+class TextSpec(FieldSpec):
+    """A column of text."""
+
+    field_class: ClassVar[type[Field]] = TextField  # type: ignore[type-abstract]
+
+    type: Literal["text"] = "text"
+    """The kind of the column."""
+    tokenizer: TokenizerOptions = WordSpec()  # type: ignore[valid-type]
+    """How text is cut: word, character, bpe, or ngrams."""
+    max_tokens: int | None = None
+    """Tokens kept of a text, the first ones (of n-grams the heaviest); null: by the training texts."""
+
+    def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> Field:
+        options: TokenizerSpec | NgramSpec = self.tokenizer
+        return options.fit(column, self.max_tokens, seed)
