@@ -3,13 +3,15 @@ Takes       nothing.                 Gives   the public names, each loaded on fi
 May touch   every room, by name.     Never   an import that a command does not need.
 To add one  add one line to PUBLIC below."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 __version__ = "0.1.0"
 
 PUBLIC = {
     "train": "ceiba.run:train",
-    "evaluate": "ceiba.run:evaluate",
+    "evaluate": "ceiba.evaluate:evaluate_data",
     "open": "ceiba.cli.opening:open_model",
     "read": "ceiba.read:open_frame",
     "profile": "ceiba.prepare:profile",
@@ -21,14 +23,23 @@ PUBLIC = {
 __all__ = ["__version__", *PUBLIC]  # noqa: PLE0604 - names of the dict above
 
 
-def __getattr__(name: str) -> object:
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'ceiba' has no attribute '{name}'")
-    module, attribute = PUBLIC[name].split(":")
-    value = getattr(import_module(module), attribute)
-    globals()[name] = value
-    return value
+class _Package(ModuleType):
+    """`ceiba.train` is the verb, although a room of that name exists: importing the room must not hide the verb."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> object:
+        if name not in PUBLIC:
+            raise AttributeError(f"module 'ceiba' has no attribute '{name}'")
+        module, attribute = PUBLIC[name].split(":")
+        value = getattr(import_module(module), attribute)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted(__all__)
 
 
-def __dir__() -> list[str]:
-    return sorted(__all__)
+sys.modules[__name__].__class__ = _Package

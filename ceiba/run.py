@@ -58,11 +58,12 @@ def train(
 
 def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, phases: Phases, memory: PeakMemory) -> Run:
     """The same, from rows that are already read and shared out."""
+    frames = splits.parts()
     with phases("prepare"):
         recipe, notes = complete(recipe, splits.train)
         seed, weight = recipe.train.seed, recipe.data.weight
-        fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs, recipe.shared_inputs, seed)
-        arrays = {name: prepare_arrays(splits.parts[name], fields, weight) for name in ("train", "valid")}
+        fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs, shared=recipe.shared_inputs, seed=seed)
+        arrays = {name: prepare_arrays(frames[name], fields, weight) for name in ("train", "valid")}
     with phases("train"):
         answers = answers_of(recipe, fields)
         model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
@@ -74,7 +75,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     with phases("evaluate"):
         predictor = Predictor(fields, answers, TorchBackend(model))
         baselines = fit_baselines(splits.train, fields, answers, seed) if recipe.evaluate.baselines else None
-        measured = {name: frame for name, frame in splits.parts.items() if name != "train"}
+        measured = {name: frame for name, frame in frames.items() if name != "train"}
         report = evaluate(predictor, measured, slices=recipe.evaluate.slices, baselines=baselines, seed=seed)
     report["notes"] = [*splits.notes, *notes, *report["notes"]]
     report |= {"title": recipe.title, "history": trained.history, "recipe": recipe.to_yaml()}

@@ -24,6 +24,11 @@ def test_public_names_are_pinned() -> None:
     assert set(ceiba.__all__) <= set(dir(ceiba))
 
 
+def test_a_verb_is_not_hidden_by_the_room_of_its_name() -> None:
+    code = "import ceiba.run, ceiba.read, ceiba.evaluate; import ceiba; ceiba.train.__call__; ceiba.read.__call__"
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         ceiba.trian  # noqa: B018

@@ -37,13 +37,12 @@ class Batch:
         """The same batch on another device; on the CPU, itself."""
         if device.type == "cpu":
             return self
-        move = {"device": device, "non_blocking": True}
         return Batch(
-            {name: part.to(**move) for name, part in self.inputs.items()},
-            {name: target.to(**move) for name, target in self.targets.items()},
-            None if self.weight is None else self.weight.to(**move),
+            {name: part.to(device, non_blocking=True) for name, part in self.inputs.items()},
+            {name: target.to(device, non_blocking=True) for name, target in self.targets.items()},
+            None if self.weight is None else self.weight.to(device, non_blocking=True),
             self.rows,
-            self.mix and Mix(self.mix.partner.to(**move), self.mix.share.to(**move)),
+            self.mix and Mix(self.mix.partner.to(device), self.mix.share.to(device)),
         )
 
 

@@ -138,7 +138,9 @@ def answers_of(recipe: Recipe, fields: Fields) -> dict[str, Answer]:
 def _answer(kind: str, field: Any) -> Answer:
     if kind == "number":
         return NumberAnswer(field.mean, field.std, field.log)
-    return {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer}[kind](field.labels)
+    labelled: dict[str, type[BinaryAnswer | ClassesAnswer | LabelsAnswer]]
+    labelled = {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer}
+    return labelled[kind](field.labels)
 
 
 def thresholds_of(recipe: Recipe) -> dict[str, str | float]:

@@ -205,7 +205,7 @@ class Recipe(Spec):
     def reading(self) -> dict[str, Any]:
         """How data must be read and cleaned to be like the training data, for a bundle to keep."""
         where = {"root", "train", "valid", "test", "split", "weight", "files"}
-        return self.data.model_dump(mode="json", exclude=where, exclude_defaults=True)
+        return self.data.model_dump(mode="json", exclude=where, exclude_none=True)
 
     @property
     def identity(self) -> str:

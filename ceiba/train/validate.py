@@ -1,6 +1,7 @@
 """Live validation: the loss and one plain figure an output, over all validation rows."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ Figures = dict[str, float]
 LOWER_IS_BETTER = frozenset({"loss", "rmse"})
 
 
-def figure(kind: str, truth: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[str, float]:
+def figure(kind: str, truth: NDArray[Any], scores: NDArray[Any]) -> tuple[str, float]:
     """The name and value of an output's main figure: accuracy, RMSE or micro F1."""
     if kind == "number":
         known = ~np.isnan(truth)
@@ -35,8 +36,8 @@ def validate(
     """Mean loss and `<output>_<figure>` for every output. The model is left in training mode."""
     model.eval()
     loss_sum = torch.zeros((), device=device)
-    logits: dict[str, list[NDArray[np.generic]]] = {name: [] for name in answers}
-    truths: dict[str, list[NDArray[np.generic]]] = {name: [] for name in answers}
+    logits: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
+    truths: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
     for _, batch in batches.in_order():
         moved = batch.to(device)
         with compute_in(precision, device):
