@@ -10,7 +10,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 PUBLIC = {
-    "train": "ceiba.run:train",
+    "train": "ceiba.studies:train",
     "evaluate": "ceiba.evaluate:evaluate_data",
     "open": "ceiba.cli.opening:open_model",
     "read": "ceiba.read:open_frame",

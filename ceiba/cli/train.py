@@ -5,7 +5,8 @@ from typing import Any
 
 from ceiba.base.errors import InputError
 from ceiba.cli.words import finish, metric_table, words
-from ceiba.run import Run, train
+from ceiba.run import Run
+from ceiba.studies import Study, train
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     cost = run.report["cost"]
     return finish(
         given.json,
-        {"bundle": str(run.bundle.folder), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
+        {"bundle": str(places_of(run)[0]), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
          "peak_memory_bytes": cost["peak_memory_bytes"]},
     )  # fmt: skip
 
@@ -57,17 +58,21 @@ def source_of(source: str, targets: list[str], test: str | None) -> str | dict[s
     return {"data": data, "outputs": dict.fromkeys(targets, "auto")}
 
 
-def summary(run: Run) -> str:
+def summary(run: Run | Study) -> str:
     """What a person wants to see at the end."""
-    split = "test" if "test" in run.report["metrics"] else "valid"
+    split = next(name for name in ("test", "folds", "valid") if name in run.report["metrics"])
     lines = ["", metric_table({**run.report, "metrics": {split: run.report["metrics"][split]}}), ""]
     lines += [f"Note: {note}" for note in run.report["notes"]]
     lines += ["", "Three answers:"]
     for sample in run.report["samples"][:3]:
-        lines.append(
-            "  "
-            + ", ".join(
-                f"{name}: {answer['answer']} (truth: {answer['truth']})" for name, answer in sample["outputs"].items()
-            )
-        )
-    return "\n".join([*lines, "", f"Bundle: {run.bundle.folder}", f"Report: {Path(run.bundle.folder) / 'report.html'}"])
+        answers = (f"{name}: {one['answer']} (truth: {one['truth']})" for name, one in sample["outputs"].items())
+        lines.append("  " + ", ".join(answers))
+    made, report = places_of(run)
+    return "\n".join([*lines, "", f"Bundle: {made}", f"Report: {report}"])
+
+
+def places_of(run: Run | Study) -> tuple[Path, Path]:
+    """Where the bundle (of a study: its folder, with a bundle a fold) and the page are."""
+    if isinstance(run, Study):
+        return run.folder, run.folder / "report.html"
+    return run.bundle.folder, run.bundle.folder / "report.html"
