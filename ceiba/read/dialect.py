@@ -126,21 +126,20 @@ def _delimiter(path: Path, sample: str, options: ReadSpec, usual: str) -> str:
 
 
 def _all_numbers(rows: Rows) -> bool:
-    """Whether text cut at blanks is a table: every row after the first is numbers, of one width; prose is not."""
-    body = rows[1:] or rows
-    return len({len(row) for row in rows}) == 1 and all(is_number(cell) for row in body for cell in row)
+    """Whether text cut at blanks is a table: every cell after the first row, which may be names, is a number."""
+    return all(is_number(cell) for row in rows[1:] or rows for cell in row)
 
 
 def looks_like_table(sample: str) -> bool:
     """Whether plain text is a table in disguise: all lines have one number of tabs, or are numbers in columns."""
     lines = [line for line in sample.splitlines() if line.strip()][:MOST_SAMPLED]
     tabs = {line.count("\t") for line in lines}
-    if len(lines) < 2 or len(tabs) > 1:
+    if len(lines) < 2:
         return False
-    if tabs != {0}:
+    if len(tabs) == 1 and tabs != {0}:
         return True
     rows = [line.replace(",", " ").replace(";", " ").split() for line in lines]
-    return len(rows[0]) > 1 and _all_numbers(rows)
+    return len(rows[0]) > 1 and len({len(row) for row in rows}) == 1 and _all_numbers(rows)
 
 
 def is_number(cell: str) -> bool:

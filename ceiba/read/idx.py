@@ -1,5 +1,6 @@
 """IDX (the form of MNIST): images and, beside them, their labels."""
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ VERSION = "idx 1"
 KINDS = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 BATCH_BYTES = 4 << 20
 MOST_DIMS = 4
+MOST_ROW_VALUES = 1 << 28
 NAME = re.compile(r"idx\d", re.IGNORECASE)
 
 
@@ -41,7 +43,7 @@ class Idx:
 
         Raises: DataError if the file holds fewer or more than its head says.
         """
-        row_bytes = int(np.prod(self.row_shape, dtype=np.int64)) * self.dtype.itemsize
+        row_bytes = math.prod(self.row_shape) * self.dtype.itemsize
         with opened(self.path) as file:
             file.read(4 + 4 * len(self.shape))
             for start in range(0, self.shape[0], rows):
@@ -83,7 +85,10 @@ def _head(path: Path) -> Idx:
         dims = file.read(4 * magic[3])
         if len(dims) < 4 * magic[3]:
             raise DataError(f"{path} must be an IDX file", "an end inside its head", "Use a whole copy")
-    return Idx(path, np.dtype(KINDS[magic[2]]), struct.unpack(f">{magic[3]}I", dims))
+    head = Idx(path, np.dtype(KINDS[magic[2]]), struct.unpack(f">{magic[3]}I", dims))
+    if math.prod(head.row_shape) > MOST_ROW_VALUES:
+        raise DataError(f"{path} must be an IDX file", f"the shape {head.shape}", "Use an undamaged copy")
+    return head
 
 
 def _partner(path: Path, has_labels: bool) -> Path | None:
@@ -103,7 +108,7 @@ def _write(images: Idx | None, labels: Idx | None, target: Path) -> int:
     fields = []
     row_bytes = 1
     if images:
-        row_bytes = max(int(np.prod(images.row_shape, dtype=np.int64)), 1)
+        row_bytes = max(math.prod(images.row_shape), 1)
         kind = pa.list_(pa.from_numpy_dtype(images.dtype.newbyteorder("=")), row_bytes)
         fields.append(pa.field("image", kind, metadata={"shape": ",".join(map(str, _image_shape(images)))}))
     if labels:

@@ -4,7 +4,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,9 @@ def _elements(text: Text) -> Iterator[Row]:
     """The elements of a JSON array, one after another, without holding the array."""
     scanner, letters = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
     held, passed, wanted, before = "", 0, 0, OPENING
-    for block in text.blocks():
+    for block in chain(text.blocks(), (b"",)):
         held += letters.decode(block)
-        if len(held) < wanted:
+        if block and len(held) < wanted:
             continue
         found, at = [], 0
         while mark := before.match(held, at):
