@@ -16,6 +16,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MISSING = np.uint64(0x5851F42D4C957F2D)
 BLOCK_BYTES = 1 << 20
 """Bytes hashed at a time: eight-byte intermediates of one block stay in the processor's cache."""
+WORD_BYTES = 8
 LONG_BYTES = 1 << 16
 """A value longer than this is hashed by itself."""
 EXACT_BELOW = 2.0**53
@@ -111,15 +112,37 @@ def _hash_bytes(column: pa.Array) -> Hashes:
 
 
 def _hash_run(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Hashes:
-    """Each byte is mixed with its place in its value; the sum over a value is mixed with its length."""
-    ends = np.cumsum(lengths)
-    begins = ends - lengths
-    places = np.arange(ends[-1]) - np.repeat(begins, lengths)
-    words = data[np.repeat(starts, lengths) + places].astype(np.uint64) + (places.astype(np.uint64) << np.uint64(8))
-    return mix(_sums(mix(words), begins, ends) ^ (lengths.astype(np.uint64) << np.uint64(40)))
+    """Bytes are taken eight at a time, zeros behind the last; the length, mixed in at the end, tells those apart."""
+    words = -(-lengths // WORD_BYTES)
+    ends = np.cumsum(words)
+    begins = ends - words
+    padded = np.zeros(int(ends[-1]) * WORD_BYTES, dtype=np.uint8)
+    inner = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    padded[inner + np.repeat(begins * WORD_BYTES, lengths)] = data[inner + np.repeat(starts, lengths)]
+    places = np.arange(ends[-1]) - np.repeat(begins, words)
+    mixed = mix(padded.view("<u8").astype(np.uint64) ^ mix(places.astype(np.uint64)))
+    return mix(_sums(mixed, begins, ends) ^ (lengths.astype(np.uint64) << np.uint64(40)))
+
+
+def _hash_fixed(column: pa.Array) -> Hashes:
+    """Lists of one length of bytes: pixels."""
+    width = column.type.list_size
+    flat = np.asarray(column.values)[column.offset * width : (column.offset + len(column)) * width]
+    words = -(-width // WORD_BYTES)
+    places = mix(np.arange(words, dtype=np.uint64))
+    hashes = np.empty(len(column), dtype=np.uint64)
+    block = max(1, BLOCK_BYTES // max(width, 1))
+    for start in range(0, len(column), block):
+        rows = flat[start * width : (start + block) * width].reshape(-1, width)
+        padded = np.zeros((len(rows), words * WORD_BYTES), dtype=np.uint8)
+        padded[:, :width] = rows
+        hashes[start : start + block] = mix(padded.view("<u8").astype(np.uint64) ^ places).sum(axis=1, dtype=np.uint64)
+    return mix(hashes)
 
 
 def _hash_lists(column: pa.Array) -> Hashes:
+    if pa.types.is_fixed_size_list(column.type) and pa.types.is_uint8(column.type.value_type):
+        return _hash_fixed(column)
     values = hash_values(column.flatten())
     lengths = np.asarray(pc.list_value_length(column).fill_null(0)).astype(np.int64)
     ends = np.cumsum(lengths)

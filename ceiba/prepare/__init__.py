@@ -5,20 +5,27 @@ To add one  a way to split: write it in assign.py, name it in SplitSpec.by."""
 
 from ceiba.prepare.arrays import Arrays, prepare_arrays
 from ceiba.prepare.cleaning import clean_frame
+from ceiba.prepare.draft import draft, draft_recipe, suggest_cleaning
 from ceiba.prepare.fit import fit_fields
 from ceiba.prepare.kinds import infer_kinds
+from ceiba.prepare.profile import Profile, profile
 from ceiba.prepare.spec import DataSpec, SplitSpec
 from ceiba.prepare.split import Splits, fold_splits, load_splits
 
 __all__ = [
     "Arrays",
     "DataSpec",
+    "Profile",
     "SplitSpec",
     "Splits",
     "clean_frame",
+    "draft",
+    "draft_recipe",
     "fit_fields",
     "fold_splits",
     "infer_kinds",
     "load_splits",
     "prepare_arrays",
+    "profile",
+    "suggest_cleaning",
 ]

@@ -1,5 +1,7 @@
 """Positions → parts: at random, with classes spread evenly, by time, by whole groups."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -7,6 +9,8 @@ from numpy.typing import NDArray
 from ceiba.base.errors import DataError
 from ceiba.base.keys import permutation
 from ceiba.clean.hashing import hash_values, mix
+from ceiba.fields.date import DateSpec
+from ceiba.fields.instants import as_instants
 from ceiba.read import Column
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -100,7 +104,7 @@ def time_order(column: Column, kept: Codes, shares: tuple[float, float]) -> Part
 
     Raises: DataError for values that are no dates, no numbers, or missing.
     """
-    times = np.concatenate([_times(chunk, column.name) for chunk in column])[kept] if len(column) else np.empty(0)
+    times = np.concatenate([*_times(column), np.empty(0)])[kept]
     if np.isnan(times).any():
         raise DataError(
             f"data.split by time needs a time in every row of '{column.name}'",
@@ -119,21 +123,16 @@ def time_order(column: Column, kept: Codes, shares: tuple[float, float]) -> Part
     return parts
 
 
-def _times(chunk: pa.Array, name: str) -> NDArray[np.float64]:
+def _times(column: Column) -> Iterator[NDArray[np.float64]]:
     """Times as numbers in their own order: microseconds for dates, the value for numbers."""
-    kind = chunk.type
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        for chunk in column:
+            yield chunk.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return
     try:
-        if pa.types.is_string(kind):
-            try:
-                chunk = chunk.cast(pa.timestamp("us"))
-            except pa.ArrowInvalid:
-                chunk = chunk.cast(pa.float64())
-        if pa.types.is_temporal(chunk.type):
-            unit = pa.timestamp("us", getattr(chunk.type, "tz", None))
-            chunk = chunk.cast(unit).cast(pa.int64())
-        return np.asarray(chunk.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-    except pa.ArrowException as error:
-        problem = str(error).splitlines()[0]
-        raise DataError(
-            f"data.split by time needs dates like 2024-05-31 or numbers in '{name}'", problem, "Rewrite the column"
-        ) from error
+        form = DateSpec(bins=None).fit(column)
+    except DataError as error:
+        raise error.at(f"data.split.by: time, column '{column.name}'") from error
+    for chunk in column:
+        instants, _ = as_instants(chunk, form.format, form.unit, form.timezone)
+        yield np.where(np.isnat(instants), np.nan, instants.astype(np.int64))

@@ -1,6 +1,5 @@
 """DataSpec: the `data` of a recipe."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, WithJsonSchema, model_validator
@@ -20,14 +19,6 @@ def _written(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_written(item) for item in value] if all(_is_path(item) for item in value) else "(in memory)"
     return str(value) if _is_path(value) else "(in memory)"
-
-
-def _below(value: object, folder: Path) -> object:
-    if isinstance(value, list | tuple) and all(_is_path(item) for item in value):
-        return [_below(item, folder) for item in value]
-    if not _is_path(value) or "://" in str(value) or str(folder) in ("", "."):
-        return value
-    return str(folder / str(value))
 
 
 def _broken(rule: str, got: str, do: str) -> PydanticCustomError:
@@ -55,7 +46,7 @@ class SplitSpec(Spec):
     valid: float | None = Field(None, ge=0, lt=1)
     """Share that training is watched on; a tenth when left out."""
     test: float | None = Field(None, ge=0, lt=1)
-    """Share that is measured on once, at the end; a tenth when left out and no file is given for it."""
+    """Share that is measured on once, at the end; a tenth when left out and no other file is given."""
     by: Literal["random", "stratified", "time", "group"] | None = None
     """How: at random, with every class alike in each part, the newest rows last, or whole groups together;
     stratified when left out and there is a class to stratify by, else random."""
@@ -80,7 +71,8 @@ class SplitSpec(Spec):
 
     def shares(self, has_valid: bool, has_test: bool) -> tuple[float, float]:
         """(valid, test) shares of the training file's rows, with the parts that have files of their own at 0."""
-        test = 0.0 if has_test else TEST_SHARE if self.test is None else self.test
+        own = 0.0 if has_valid and self.train is None else TEST_SHARE
+        test = 0.0 if has_test else own if self.test is None else self.test
         valid = 0.0 if has_valid else VALID_SHARE if self.valid is None else self.valid
         if self.train is not None:
             left = max(1 - self.train, 0.0)
@@ -124,11 +116,6 @@ class DataSpec(ReadSpec):
                 "must not have both a valid file and a valid share", f"{self.split.valid:g}", "Remove split.valid"
             )
         return self
-
-    def below(self, folder: Path) -> "DataSpec":
-        """The same with relative paths taken from a folder: that of the recipe they were written in."""
-        moved = {name: _below(getattr(self, name), folder) for name in ("train", "valid", "test", "files")}
-        return self.model_copy(update=moved)
 
     def reading(self) -> ReadSpec:
         """The part of this spec that says how to read."""

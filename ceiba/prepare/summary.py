@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ceiba.clean.hashing import hash_values
+from ceiba.fields.instants import FORMATS, as_instants
 from ceiba.read import Frame
 
 SKETCH = 4096
@@ -19,6 +20,7 @@ MOST_VALUES = 10_000
 NEW_VALUES = 1000
 """Values of one batch, the most frequent ones, that may be added to them."""
 SHOWN_CHARACTERS = 200
+MOST_DATE_CHARACTERS = 40
 LOOKED_AT = 2000
 """Values of a batch at most that are looked at for how they are spelled."""
 IMAGE_SIGNS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
@@ -45,6 +47,10 @@ class Summary:
     high: float | None = None
     mean: float | None = None
     std: float | None = None
+    first: str | None = None
+    """Dates: the earliest."""
+    last: str | None = None
+    """Dates: the latest."""
     is_whole: bool = True
     """Numbers: whether none has a fraction."""
     is_rising: bool = True
@@ -99,7 +105,8 @@ class _Gatherer:
         self.squares = self.total = self.words = self.characters = 0.0
         self.last = -math.inf
         self.spelled: dict[str, list[float]] = {"without_blanks": [], "image_names": []}
-        self.numbers = self.dates = pa.types.is_string(summary.type)
+        self.numbers = pa.types.is_string(summary.type)
+        self.dates: tuple[str, ...] = FORMATS if self.numbers else ()
         self.lengths: set[int] = set()
 
     def add(self, column: pa.Array) -> None:
@@ -116,11 +123,13 @@ class _Gatherer:
             return
         if pa.types.is_nested(kind):
             self.lengths.update(pc.unique(pc.list_value_length(known)).to_pylist()[:3])
-            self._sketch(hash_values(known))
+            if not pa.types.is_fixed_size_list(kind):
+                self._sketch(hash_values(known))
         elif pa.types.is_binary(kind):
             summary.is_image = known[0].as_py().startswith(IMAGE_SIGNS)
-            self._sketch(hash_values(known))
         else:
+            if pa.types.is_temporal(kind):
+                self._time(known)
             encoded = known.dictionary_encode()
             self._sketch(hash_values(encoded.dictionary))
             places = np.bincount(np.asarray(encoded.indices), minlength=len(encoded.dictionary))
@@ -156,11 +165,17 @@ class _Gatherer:
         self.characters += float((lengths * counts).sum())
         self.words += float(((blanks + 1) * counts).sum())
         self.summary.most_characters = max(self.summary.most_characters, int(lengths.max()))
-        self.numbers = self.numbers and _casts(values, pa.float64())
-        self.dates = self.dates and _casts(values, pa.timestamp("us"))
+        self.numbers = self.numbers and _spells_numbers(values)
         some = values.slice(0, LOOKED_AT)
+        self.dates = _date_formats(some, self.dates) if int(lengths.max()) <= MOST_DATE_CHARACTERS else ()
         for name, pattern in (("without_blanks", LETTERS_WITHOUT_BLANKS), ("image_names", IMAGE_NAME)):
             self.spelled[name].append(float(np.asarray(pc.match_substring_regex(some, pattern)).mean()))
+
+    def _time(self, column: pa.Array) -> None:
+        ends = pc.min_max(column).as_py()
+        first, last = self.summary.first, self.summary.last
+        self.summary.first = str(ends["min"]) if first is None else min(first, str(ends["min"]))
+        self.summary.last = str(ends["max"]) if last is None else max(last, str(ends["max"]))
 
     def _number(self, column: pa.Array) -> None:
         summary = self.summary
@@ -187,12 +202,14 @@ class _Gatherer:
         """The summary of all that was counted in."""
         summary = self.summary
         summary.distinct, summary.is_exact = len(self.hashes), not self.is_full
-        if self.is_full:
+        if pa.types.is_binary(summary.type) or pa.types.is_fixed_size_list(summary.type):
+            summary.distinct, summary.is_exact = summary.known, False  # pixels and vectors are not compared
+        elif self.is_full:
             estimate = (SKETCH - 1) * 2.0**64 / float(self.hashes[-1])
             summary.distinct = min(max(round(estimate), SKETCH), summary.known)
         if summary.known:
             summary.words, summary.characters = self.words / summary.known, self.characters / summary.known
-            summary.spells_numbers, summary.spells_dates = self.numbers, self.dates and not self.numbers
+            summary.spells_numbers, summary.spells_dates = self.numbers, bool(self.dates) and not self.numbers
             for name, shares in self.spelled.items():
                 setattr(summary, name, float(np.mean(shares)) if shares else 0.0)
         if self.total:
@@ -202,9 +219,16 @@ class _Gatherer:
         return summary
 
 
-def _casts(values: pa.Array, kind: pa.DataType) -> bool:
+def _spells_numbers(values: pa.Array) -> bool:
     try:
-        values.cast(kind)
+        values.cast(pa.float64())
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def _date_formats(values: pa.Array, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats of dates, among these, that fit all values."""
+    if not np.asarray(pc.match_substring_regex(values, r"\d{2}")).all():
+        return ()
+    return tuple(one for one in formats if not as_instants(values, one, None, None, strict=True)[1].any())

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from ceiba.base.errors import DataError
-from ceiba.clean import CLEAN, Cleaner, CleanOption
+from ceiba.clean import CLEAN, Cleaner, CleanOption, RowSpec
 from ceiba.prepare import clean_frame
 from ceiba.read import Frame, open_frame
 
@@ -26,7 +26,7 @@ def cleaned(columns: dict[str, Any], *given: object) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = whole.to_table().to_pydict()
     # one batch alone, as in serving, and any column asked for alone, as in fitting, give the same
     ops = operations(*given)
-    if not any(operation.rows for operation in ops):
+    if not any(isinstance(operation, RowSpec) for operation in ops):
         batch = Cleaner(ops)(pa.RecordBatch.from_pydict(columns))
         assert batch.to_pydict() == found
         assert Cleaner(ops)(batch) is batch
