@@ -27,7 +27,7 @@ class CeibaError(Exception):
             parts.append(f"Got {got}".rstrip("."))
         if do:
             parts.append(do.rstrip("."))
-        super().__init__(". ".join(parts) + ".")
+        super().__init__(" ".join(part if part.endswith("?") else part + "." for part in parts))
 
     def at(self, where: str) -> "CeibaError":
         """The same error with its place in front; called once, at the border that knows the place."""

@@ -82,7 +82,7 @@ def rotate(pixels: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
 
 def color(pixels: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
     """Scale the contrast about each image's mean, then its brightness."""
-    contrast, brightness = (1 + (2 * draws[:, :2] - 1) * spec.color).T
+    contrast, brightness = (1 + (2 * draws[:, :2] - 1) * spec.color).unbind(1)
     image = pixels.float()
     mean = image.mean((1, 2, 3), keepdim=True)
     image = ((image - mean) * contrast[:, None, None, None] + mean) * brightness[:, None, None, None]

@@ -5,7 +5,7 @@ from pathlib import Path
 from ceiba.base.errors import BundleError
 from ceiba.bundle import Bundle, open_bundle
 from ceiba.cli import resolve
-from ceiba.predict import Predictor
+from ceiba.predict import Backend, Predictor
 
 BACKENDS = {"onnx": "ceiba.predict:open_onnx", "torch": "ceiba.model:open_backend"}
 """Runtime → the function that opens a bundle's network in it, imported only when chosen."""
@@ -20,9 +20,10 @@ def open_model(folder: str | Path) -> Predictor:
     return Predictor.from_bundle(bundle, _backend(bundle))
 
 
-def _backend(bundle: Bundle) -> object:
+def _backend(bundle: Bundle) -> Backend:
     name = "onnx" if (bundle.folder / "model.onnx").is_file() else "torch"
-    return resolve(BACKENDS[name])(bundle)
+    backend: Backend = resolve(BACKENDS[name])(bundle)
+    return backend
 
 
 def bundle_folder(folder: str | Path) -> Path:

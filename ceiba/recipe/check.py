@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from ceiba.base.errors import RecipeError, nearest
 from ceiba.base.yaml import Marks, read_yaml
-from ceiba.recipe.spec import Recipe
+from ceiba.recipe.spec import Misplaced, Recipe
 
 
 def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
@@ -74,14 +74,17 @@ def _overridden(value: dict[str, Any], overrides: Iterable[str]) -> dict[str, An
 def _explained(detail: ErrorDetails, value: Any, marks: Marks, name: str) -> RecipeError:
     """One pydantic error → one house error; union tags, which nobody wrote, are dropped from its place."""
     place: tuple[str | int, ...] = ()
-    inner = value
+    inner: Any = value
     for step in detail["loc"]:
-        if (isinstance(inner, Mapping) and step in inner) or (
-            isinstance(inner, list) and isinstance(step, int) and step < len(inner)
-        ):
+        known = range(len(inner)) if isinstance(inner, list) else inner if isinstance(inner, Mapping) else ()
+        if step in known:
             inner, place = inner[step], (*place, step)
     context = detail.get("ctx", {})
-    if isinstance(nested := context.get("error"), ValidationError):
+    nested = context.get("error")
+    if isinstance(nested, Misplaced):
+        below = nested.error.errors()[0]
+        return _explained({**below, "loc": (*place, nested.key, *below["loc"])}, value, marks, name)
+    if isinstance(nested, ValidationError):
         below = nested.errors()[0]
         return _explained({**below, "loc": (*place, *below["loc"])}, value, marks, name)
     kind, message = detail["type"], detail["msg"]
@@ -99,10 +102,10 @@ def _explained(detail: ErrorDetails, value: Any, marks: Marks, name: str) -> Rec
     if kind == "union_tag_not_found":
         return RecipeError(f"{where} {shown} needs a type", repr(inner), "Add type")
     if "do" in context:
-        return RecipeError(f"{where} {shown} {message}", context.get("got"), str(context["do"]))
-    rule = message[0].lower() + message[1:].replace("Input should", "must").replace("input should", "must")
-    rule = rule.removeprefix("input should").strip() if rule.startswith("input should") else rule
-    rule = f"must {rule}" if rule.startswith("be ") else rule
+        return RecipeError(
+            f"{where} {shown if place else ''} {message}".replace("  ", " "), context.get("got"), str(context["do"])
+        )
+    rule = message.removeprefix("Value error, ").split(", unable")[0].replace("Input should", "must")
     return RecipeError(f"{where} {shown} {rule}", repr(inner), "See: ceiba schema")
 
 

@@ -7,12 +7,15 @@ from typing import Any, Literal
 
 from pydantic import (
     Field,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     TypeAdapter,
+    ValidationError,
     model_serializer,
     model_validator,
 )  # fmt: skip
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from ceiba.base.errors import listed
 from ceiba.base.spec import Spec, one_of
@@ -51,6 +54,21 @@ def _split(value: object, own: set[str]) -> tuple[Any, dict[str, Any]]:
     return options, {name: given[name] for name in own & set(given)}
 
 
+class Misplaced(ValueError):
+    """What pydantic found wrong with a part that is read by itself, and the key of that part."""
+
+    def __init__(self, key: str, error: ValidationError):
+        super().__init__(str(error))
+        self.key, self.error = key, error
+
+
+def _read(key: str, adapter: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return value if isinstance(value, Spec) else adapter.validate_python(value)
+    except ValidationError as error:
+        raise Misplaced(key, error) from error
+
+
 class ColumnSpec(Spec):
     """One column: the kind and options of its field, written flat, beside what the network does with it."""
 
@@ -76,6 +94,18 @@ class ColumnSpec(Spec):
         }
         return {**({"type": AUTO} if self.field is None else self.field.model_dump(mode="json")), **own}
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The flat form: for each kind the options of its field, with the keys of this spec beside them."""
+        own = handler.resolve_ref_schema(handler(core))["properties"]
+        own = {name: value for name, value in own.items() if name != "field"}
+        forms: list[JsonSchemaValue] = [{"enum": [AUTO, *FIELDS]}]
+        for kind, spec in FIELDS.items():
+            field = handler.resolve_ref_schema(handler(spec.__pydantic_core_schema__))
+            extra = {name: _part(name, kind, handler) or value for name, value in own.items()}
+            forms.append({**field, "properties": {**field["properties"], **extra}})
+        return {"description": cls.__doc__, "anyOf": forms}
+
     @property
     def kind(self) -> str:
         """The kind of the field, or `auto` while it is not known."""
@@ -85,6 +115,13 @@ class ColumnSpec(Spec):
 def group_of(kind: str) -> str:
     """The catalog of encoders that reads a kind of field."""
     return "table" if kind in TABLE_KINDS else kind
+
+
+def _part(name: str, kind: str, handler: GetJsonSchemaHandler) -> JsonSchemaValue | None:
+    """The schema of an encoder or a head, whose catalogs the types of the spec do not tell."""
+    adapters = {"head": HEAD_OPTIONS, "encoder": ENCODER_OPTIONS.get(kind)}
+    adapter = adapters.get(name)
+    return None if adapter is None else handler(adapter.core_schema)
 
 
 class InputSpec(ColumnSpec):
@@ -107,8 +144,7 @@ class InputSpec(ColumnSpec):
                 "cannot have an encoder of its own",
                 {"got": self.kind, "do": "Set model.table: all table columns share it"},
             )
-        if not isinstance(self.encoder, Spec):
-            object.__setattr__(self, "encoder", ENCODER_OPTIONS[group].validate_python(self.encoder))
+        object.__setattr__(self, "encoder", _read("encoder", ENCODER_OPTIONS[group], self.encoder))
         return self
 
 
@@ -126,8 +162,8 @@ class OutputSpec(ColumnSpec):
     def head_of_kind(self) -> "OutputSpec":
         """Read the head by its catalog, or choose the one that fits."""
         head = self.head if self.head is not None else HEAD_OF_KIND.get(self.kind)
-        if head is not None and not isinstance(head, Spec):
-            object.__setattr__(self, "head", HEAD_OPTIONS.validate_python(head))
+        if head is not None:
+            object.__setattr__(self, "head", _read("head", HEAD_OPTIONS, head))
         return self
 
 
@@ -136,13 +172,13 @@ class NetworkSpec(Spec):
 
     dim: int = 128
     """Width of every token."""
-    table: one_of(ENCODERS["table"], "mlp") = None  # type: ignore[valid-type]
+    table: one_of(ENCODERS["table"], "mlp") | None = None  # type: ignore[valid-type]
     """Encoder of all table columns together."""
-    text: one_of(ENCODERS["text"], "bag") = None  # type: ignore[valid-type]
+    text: one_of(ENCODERS["text"], "bag") | None = None  # type: ignore[valid-type]
     """Encoder of text inputs that name none."""
-    image: one_of(ENCODERS["image"], "cnn") = None  # type: ignore[valid-type]
+    image: one_of(ENCODERS["image"], "cnn") | None = None  # type: ignore[valid-type]
     """Encoder of image inputs that name none."""
-    trunk: one_of(TRUNKS, "none") = None  # type: ignore[valid-type]
+    trunk: one_of(TRUNKS, "none") | None = None  # type: ignore[valid-type]
     """What mixes the tokens of all groups."""
 
 
