@@ -28,7 +28,7 @@ def join_tokens(parts: list[Tokens]) -> Tokens:
 
 def pool(tokens: Tokens) -> Float[Tensor, "batch dim"]:
     """Mean over the tokens that count; zeros for a row without any."""
-    mask = tokens.mask.unsqueeze(-1)
-    if tokens.values.shape[1] == 1:
-        return (tokens.values * mask).squeeze(1)
-    return tokens.values.masked_fill(~mask, 0.0).sum(1) / mask.sum(1).clamp(min=1)
+    counted = tokens.values.masked_fill(~tokens.mask.unsqueeze(-1), 0.0)
+    if counted.shape[1] == 1:
+        return counted.squeeze(1)
+    return counted.sum(1) / tokens.mask.sum(1, keepdim=True).clamp(min=1)
