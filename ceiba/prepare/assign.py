@@ -114,12 +114,13 @@ def time_order(column: Column, kept: Codes, shares: tuple[float, float]) -> Part
     order = np.argsort(times, kind="stable")
     in_order = times[order]
     parts = np.zeros(len(kept), dtype=np.int8)
-    for code, share in ((VALID, shares[0] + shares[1]), (TEST, shares[1])):
-        if share > 0 and len(kept) > 1:
-            cut = min(max(round((1 - share) * len(kept)), 1), len(kept) - 1)
-            first = np.searchsorted(in_order, in_order[cut], side="left")
-            first = first if first > 0 else np.searchsorted(in_order, in_order[cut], side="right")
-            parts[order[first:]] = code
+    changes = np.flatnonzero(np.diff(in_order)) + 1  # where a later time begins, a part may begin
+    for code, share, behind in ((TEST, shares[1], 0.0), (VALID, shares[0], shares[1])):
+        if share > 0 and len(changes):
+            begin = changes[np.abs(changes - (1 - share - behind) * len(kept)).argmin()]
+            later = order[begin:]
+            parts[later[parts[later] == TRAIN]] = code
+            changes = changes[changes < begin]
     return parts
 
 

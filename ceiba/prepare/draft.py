@@ -131,10 +131,10 @@ def _indented(value: Mapping[str, Any]) -> list[str]:
 def _pieces(value: Any) -> list[str]:
     """A value in YAML's flow form, in pieces between which a line may end."""
     if isinstance(value, Mapping):
-        inner = [f"{_scalar(name)}: {''.join(_pieces(one))}" for name, one in value.items()]
+        inner = [f"{_scalar(name)}: {''.join(_pieces(one)).strip()}" for name, one in value.items()]
         return ["{" + ", ".join(inner) + "}"]
     if isinstance(value, list | tuple):
-        inner = ["".join(_pieces(one)) for one in value]
+        inner = ["".join(_pieces(one)).strip() for one in value]
         return ["[" + "".join(inner[:1]) + (", " if len(inner) > 1 else "]"), *_ended(inner[1:])]
     return [_scalar(value)]
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.prepare.summary import Summary, is_number, summarize
-from ceiba.prepare.targets import FEW_NUMBERS
+from ceiba.prepare.targets import FEW_NUMBERS, RECUR
 from ceiba.read import Frame
 
 LEFT_OUT = "id"
@@ -20,8 +20,6 @@ ENOUGH_ROWS = 20
 """With fewer rows, being unique says little."""
 MOST_CATEGORIES = 50
 """Text with at most so many values is a category however long it is, if values recur."""
-RECUR = 3
-"""How often a value of a category occurs on average, at least."""
 TEXT_WORDS = 3.0
 """Mean words in a value from which text that hardly recurs is text."""
 TEXT_CHARACTERS = 4.0

@@ -11,6 +11,8 @@ from ceiba.read import Column, Frame
 
 MOST_STRATA = 1000
 """Above it, values are too many to be spread evenly."""
+RECUR = 3
+"""How often a class must occur on average to be spread over parts."""
 FEW_NUMBERS = 20
 """A target of numbers with at most this many values is a class."""
 
@@ -59,4 +61,5 @@ def _class_codes(column: Column) -> NDArray[np.int64] | None:
         if len(known) > most:
             return None
         codes.append(np.asarray(places, dtype=np.int64)[np.asarray(encoded.indices)])
-    return np.concatenate(codes) if codes else np.empty(0, dtype=np.int64)
+    rows = sum(map(len, codes))
+    return np.concatenate(codes) if rows >= RECUR * len(known) > 0 else None
