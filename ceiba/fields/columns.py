@@ -16,6 +16,7 @@ from ceiba.base.errors import DataError
 
 SHOWN_CHARACTERS = 40
 WHOLE_BELOW = 2.0**63
+FARTHEST = 1e6
 MISSING_TEXT = ("", "nan", "NaN")
 TRUTH = {"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false"}
 
@@ -109,6 +110,11 @@ def _first_bad(strings: pa.Array) -> int:
         else:
             high = middle
     return low
+
+
+def as_encoded(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Scaled values → float32; one that is far outside the fitted range stops at FARTHEST, and 0.0 turns -0 into 0."""
+    return (np.clip(values, -FARTHEST, FARTHEST) + 0.0).astype(np.float32)
 
 
 def number_stream(column: Iterable[pa.Array]) -> Iterator[NDArray[np.float32]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
 from ceiba.fields.bins import Bins, fit_edges
-from ceiba.fields.columns import bad_value, no_values
+from ceiba.fields.columns import as_encoded, bad_value, no_values
 from ceiba.fields.field import Encoded, Field, FieldSpec, Target
 from ceiba.fields.instants import FORMATS, ISO, Instants, as_instants, pattern
 from ceiba.fields.sample import Moments, Sample
@@ -85,7 +85,7 @@ class DateField(Field):
 
     def elapsed(self, instants: Instants) -> NDArray[np.float32]:
         """Days since 1970, standardized."""
-        return ((instants.astype(np.int64) / DAY - self.mean) / self.std).astype(np.float32)
+        return as_encoded((instants.astype(np.int64) / DAY - self.mean) / self.std)
 
     def number_parts(self) -> tuple[str, ...]:
         names = [

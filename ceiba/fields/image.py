@@ -96,7 +96,7 @@ class ImageSpec(FieldSpec):
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> ImageField:
         sample, shape = Sample(SAMPLE_IMAGES, seed), self.shape
         for chunk in column:
-            if is_raw(chunk) and shape is None and len(chunk):
+            if is_raw(chunk) and shape is None and chunk.null_count < len(chunk):
                 shape = guessed_shape(chunk)
             for start in range(0, len(chunk), SAMPLE_IMAGES):
                 part = chunk[start : start + SAMPLE_IMAGES]

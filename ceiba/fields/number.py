@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.fields.bins import Bins, fit_edges
-from ceiba.fields.columns import as_numbers, no_values, number_stream
+from ceiba.fields.columns import as_encoded, as_numbers, no_values, number_stream
 from ceiba.fields.field import Array, Encoded, Field, FieldSpec, Target
 from ceiba.fields.sample import Moments, Sample
 
@@ -62,7 +62,7 @@ class NumberField(Field):
         return {"numbers": np.stack(parts, axis=1).astype(np.float32)}
 
     def target(self, column: pa.Array) -> NDArray[np.float32]:
-        return ((self._stretched(as_numbers(column)) - self.mean) / self.std).astype(np.float32)
+        return as_encoded((self._stretched(as_numbers(column)) - self.mean) / self.std)
 
     def restore(self, standardized: Array) -> NDArray[np.float64]:
         """Standardized targets → the user's units."""
@@ -80,7 +80,9 @@ class NumberField(Field):
             values = (values - self.low) / ((self.high - self.low) or 1.0)
         elif self.normalize == "quantile":
             values = np.interp(values, *self.knots)
-        return (values + 0.0).astype(np.float32)
+        else:
+            return values.astype(np.float32)
+        return as_encoded(values)
 
     def number_parts(self) -> tuple[str, ...]:
         return ("", " is missing") if self.indicator else ("",)

@@ -135,21 +135,24 @@ def raw_pixels(column: pa.Array, shape: tuple[int, int, int]) -> Pixels:
 
 
 def guessed_shape(column: pa.Array) -> tuple[int, int, int]:
-    """The shape of raw pixels by their number: a square, grey or of three colors.
+    """The shape of raw pixels: as they are nested, or by their number a square, grey or of three colors.
 
-    Raises: DataError if there is no such square.
+    Raises: DataError if neither tells it.
     """
-    count = len(plain(column)[0].values) if len(column) else 0
-    kind = column.type
-    if pa.types.is_fixed_size_list(kind):
-        count = kind.list_size
+    present = column.drop_null()
+    sides: list[int] = []
+    value = present[0].as_py() if len(present) else []
+    while isinstance(value, list):
+        sides.append(len(value))
+        value = value[0] if value else None
+    if len(sides) in (2, 3) and all(sides):
+        return sides[0], sides[1], sides[2] if len(sides) == 3 else 1
     for channels in (1, 3):
-        side = round((count / channels) ** 0.5)
-        if count and side * side * channels == count:
+        side = round((sides[0] / channels) ** 0.5)
+        if sides[0] and side * side * channels == sides[0]:
             return side, side, channels
-    raise DataError(
-        "must have a known shape", f"{count} pixel values a row", "Set its shape to [height, width, channels]"
-    )
+    do = "Set its shape to [height, width, channels]"
+    raise DataError("must have a known shape", f"{sides[0]} pixel values a row", do)
 
 
 def file_bytes(column: pa.Array) -> list[bytes]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError
-from ceiba.fields.columns import MISSING_TEXT, as_numbers, no_values, plain
+from ceiba.fields.columns import MISSING_TEXT, as_encoded, as_numbers, no_values, plain
 from ceiba.fields.field import Encoded, Field, FieldSpec, Target
 from ceiba.fields.sample import Moments
 
@@ -57,8 +57,8 @@ class VectorField(Field):
 
     def encode(self, column: pa.Array) -> Encoded:
         matrix = as_matrix(column, len(self.means))
-        scaled = (matrix.astype(np.float64) - np.array(self.means)) / np.array(self.stds) + 0.0
-        parts: list[NDArray[Any]] = [np.where(np.isnan(scaled), 0.0, scaled)]
+        scaled = (matrix.astype(np.float64) - np.array(self.means)) / np.array(self.stds)
+        parts: list[NDArray[Any]] = [as_encoded(np.where(np.isnan(scaled), 0.0, scaled))]
         if self.indicator:
             parts.append(np.asarray(np.isnan(matrix).any(axis=1, keepdims=True)))
         return {"numbers": np.concatenate(parts, axis=1).astype(np.float32)}

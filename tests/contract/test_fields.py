@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from ceiba.base.errors import DataError
 from ceiba.fields import FIELDS, Encoded, Field, FieldOptions, Ragged, TableLayout, TextLayout, load_field
 
-EXAMPLES = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
