@@ -12,7 +12,7 @@ MOST_ROWS = 65_536
 
 
 def settled_type(type_: pa.DataType) -> pa.DataType:
-    """The type inside Ceiba for an Arrow type: dictionaries are decoded, views and large forms made plain, decimals float64."""
+    """The type inside Ceiba for an Arrow type: dictionaries decoded, views and large forms plain, decimals float64."""
     types = pa.types
     if types.is_dictionary(type_) or types.is_run_end_encoded(type_):
         return settled_type(type_.value_type)

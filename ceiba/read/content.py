@@ -37,6 +37,19 @@ def content_hash(path: Path) -> str:
     return remembered(path, lambda: stamp(path), lambda: digest(path))
 
 
+def watch(path: Path) -> Callable[[], None]:
+    """A check that a file read in place is still the one that was hashed; it raises DataError if not."""
+    before = stamp(path)
+
+    def check() -> None:
+        if not path.exists() or stamp(path) != before:
+            raise DataError(
+                f"{path} must not change while it is used", "another size or time", "Run again from the start"
+            )
+
+    return check
+
+
 def remembered(path: Path, stamps: Callable[[], list[int]], compute: Callable[[], str]) -> str:
     """A hash of what lies at a path, computed again only when its stamps changed. The first four stamps are a file's.
 

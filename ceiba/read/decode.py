@@ -17,7 +17,7 @@ from ceiba.base.errors import DataError
 BLOCK_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 17
 """Bytes of the beginning from which delimiter, header and quoting are told; below csv's limit for one cell."""
-ZERO_SHARE = 0.2
+ZERO_SHARE = 0.1
 """Share of zero bytes from which a text is taken for UTF-16 without a mark."""
 
 OPENERS: dict[str, Callable[..., Any]] = {
@@ -25,6 +25,12 @@ OPENERS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 """Suffix of a packed file → what opens it."""
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+MAGIC = {
+    b"PAR1": "parquet", b"ARROW1": "arrow", b"SQLite format 3\0": "sqlite", b"PK\3\4": "zip", b"\x1f\x8b": "gz",
+    b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"%PDF": "a PDF",
+    b"\0\0\x08": "idx",
+}  # fmt: skip
+"""First bytes → what a file is that is no text."""
 CONTROLS = re.compile(rb"[\x80-\x9f]")
 
 
@@ -91,12 +97,17 @@ class Text:
 
 
 def examine(path: Path, encoding: str | None) -> Text:
-    """Read the whole stream once and settle its encoding: the one given, else UTF-8 or UTF-16, else latin-1 with a note.
+    """Read the whole stream once and settle its encoding: the one given, else UTF-8 or UTF-16, else latin-1, noted.
 
     Raises: DataError for bytes that break the encoding given, an unknown encoding, or a zero byte in text.
     """
     with opened(path) as file:
         start = file.read(SAMPLE_BYTES)
+    kind = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
+    kind = "tar" if start[257:262] == b"ustar" else kind
+    if kind is not None:
+        do = f"Set data.format: {kind}, or name another file"
+        raise DataError(f"{path} must be text", f"a {kind} file" if " " not in kind else kind, do)
     marked = next(((len(mark), name) for mark, name in MARKS if start.startswith(mark)), None)
     if encoding is not None:
         name = _known_encoding(path, encoding)
@@ -132,10 +143,10 @@ def _known_encoding(path: Path, encoding: str) -> str:
 
 def _unmarked(start: bytes) -> str:
     """UTF-16 shows by zero bytes at every second place of western text; anything else starts as UTF-8."""
-    half = max(len(start) // 2, 1)
-    if start[1::2].count(0) / half > ZERO_SHARE and start[0::2].count(0) < start[1::2].count(0):
-        return "utf-16-le"
-    return "utf-16-be" if start[0::2].count(0) / half > ZERO_SHARE else "utf-8"
+    zeros = start[0::2].count(0), start[1::2].count(0)
+    if min(zeros) > 0 or max(zeros) < ZERO_SHARE * len(start):
+        return "utf-8"
+    return "utf-16-le" if zeros[1] else "utf-16-be"
 
 
 class _Survey:

@@ -1,4 +1,4 @@
-"""Delimited text (csv, tsv, UCI .data): parsed by threads in segments of whole rows, settled over the whole stream, spooled."""
+"""Delimited text (csv, tsv, UCI .data): parsed in segments by threads, settled over the whole stream, spooled."""
 
 import os
 import re
@@ -116,7 +116,7 @@ class _Build:
         self.names = list(dialect.names)
 
     def write(self, target: Path) -> Settled:
-        """Read optimistically with the kinds of the first segment; if a later one widens a kind, read again with the wider ones."""
+        """Read by the kinds of the first segment; where a later one widens a kind, read again by the wider ones."""
         plans = tuple(Plan(pa.null()) for _ in self.names)
         for first in self.segments():
             plans = self.infer(self.parse(first, None))

@@ -192,7 +192,7 @@ def _checked(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _has_header(rows: Rows, missing: Sequence[str], decimal: str) -> bool:
-    """Whether the first row is names: it does not parse like the columns below it, or no value below repeats it."""
+    """Whether the first row is names: it does not parse like its columns do, or no value repeats it."""
     first, body = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     if any(len(cell) > LONGEST_NAME for cell in first):
         return False

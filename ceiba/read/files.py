@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from ceiba.base.errors import DataError
 from ceiba.base.files import digest
-from ceiba.read.content import content_hash, remembered, stamp
+from ceiba.read.content import content_hash, remembered, stamp, watch
 from ceiba.read.decode import opened
 from ceiba.read.spool import cached_folder
 
@@ -36,6 +36,7 @@ class Files(ABC):
 
     def __init__(self, path: Path):
         self.path = path
+        self.check = watch(path)
 
     @cached_property
     @abstractmethod
@@ -62,7 +63,7 @@ class Files(ABC):
         return found
 
     def resolve(self, cell: str) -> str | None:
-        """The file that a cell names: by its path, else by its bare name, with or without suffix, where that is unique."""
+        """The file that a cell names: by its path, else by its bare name where unique, with or without suffix."""
         name = cell.strip().replace("\\", "/").removeprefix("./")
         if name in self.sizes:
             return name
@@ -122,7 +123,15 @@ class FolderFiles(Files):
     @contextmanager
     def reader(self) -> Iterator[Get]:
         """Reads files below the folder."""
-        yield lambda name: (self.path / name).read_bytes()
+
+        def get(name: str) -> bytes:
+            path = self.path / name
+            data = path.read_bytes() if path.is_file() else None
+            if data is None or len(data) != self.sizes[name]:
+                raise DataError(f"{path} must not change while it is used", "another size", "Run again from the start")
+            return data
+
+        yield get
 
 
 class ZipFiles(Files):
@@ -151,6 +160,7 @@ class ZipFiles(Files):
     @contextmanager
     def reader(self) -> Iterator[Get]:
         """Reads members, no more of one than it declares."""
+        self.check()
         with zipfile.ZipFile(self.path) as archive:
 
             def get(name: str) -> bytes:
@@ -194,8 +204,14 @@ class TarFiles(Files):
         try:
             with tarfile.open(self._plain, "r:") as archive:
                 members = [member for member in archive if not member.isdir()]
+                end = archive.offset
+            with self._plain.open("rb") as plain:
+                plain.seek(end)
+                closing = plain.read(tarfile.BLOCKSIZE)
         except (tarfile.TarError, OSError, EOFError) as error:
             raise DataError(f"{self.path} must be a tar", str(error), "Use an undamaged copy") from error
+        if closing != bytes(tarfile.BLOCKSIZE):  # without it, a cut archive would pass for one with fewer members
+            raise DataError(f"{self.path} must end with an empty block", "a cut tar", "Use an undamaged copy")
         for member in members:
             if not member.isreg() or member.issparse():
                 raise _refused(self.path, member.name, "a link, a device or a file with holes")
@@ -209,6 +225,8 @@ class TarFiles(Files):
     @contextmanager
     def reader(self) -> Iterator[Get]:
         """Reads members at their places in the tar."""
+        if self._plain == self.path:
+            self.check()
         with tarfile.open(self._plain, "r:") as archive:
             members = {member.name.removeprefix("./"): member for member in archive}
 

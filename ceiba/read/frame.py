@@ -97,7 +97,7 @@ class Frame:
         )
 
     def map(self, name: str, change: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema) -> "Frame":
-        """Each batch changed by a function that keeps the number of rows; `name` tells the change apart in the identity.
+        """Each batch changed by a function that keeps its number of rows; `name` tells it apart in the identity.
 
         The change always sees all columns, since it may need any of them.
         """

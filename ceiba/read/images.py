@@ -24,7 +24,7 @@ def image_names(files: Files) -> list[str]:
 
 
 def images_frame(files: Files) -> Frame:
-    """Columns `file`, `image` (its bytes) and, where images lie in folders, `label`: the name of the image's own folder.
+    """Columns `file`, `image` (its bytes) and, where images lie in folders, `label`: the name of the image's folder.
 
     Raises: DataError if there is no image.
     """
@@ -68,7 +68,7 @@ def _cuts(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def attach_files(frame: Frame, columns: Sequence[str] | None, files: str | Path, damaged: str = "error") -> Frame:
-    """The frame with the cells of some text columns, names of files, replaced by the bytes of those files, read when needed.
+    """The frame with the file names in some text columns replaced by the bytes of those files, read when needed.
 
     `columns` None: those whose cells all name files. `damaged` "skip" leaves out rows that name an absent file.
 

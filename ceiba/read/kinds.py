@@ -54,7 +54,7 @@ def clean(values: pa.Array, missing: Sequence[str], strip: bool) -> pa.Array:
 
 
 def text_kind(values: pa.Array, decimal: str = ".", numbers: bool = True) -> pa.DataType:
-    """The kind of cleaned text: whole numbers, numbers, true/false, dates, moments; text where none of them holds all of it."""
+    """The kind of cleaned text: whole numbers, numbers, true/false, dates, moments; text where none of them fits."""
     if values.null_count == len(values):
         return pa.null()
     # a cast that fails goes through all values first, so a few values rule out most kinds

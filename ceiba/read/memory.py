@@ -99,7 +99,7 @@ def _rows_frame(rows: Sequence[Mapping[str, Any]]) -> Frame:
 
 
 def _array(name: str, values: Any) -> pa.Array:
-    """Python values or a numpy array as one Arrow array; whole numbers among floats and text among numbers are allowed."""
+    """Python values or a numpy array as one Arrow array; whole numbers among floats, text among numbers allowed."""
     try:
         return pa.array(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from ceiba.base.errors import DataError
 from ceiba.read.columns import MOST_ROWS, settle_batches, settled_schema
-from ceiba.read.content import content_hash
+from ceiba.read.content import content_hash, watch
 from ceiba.read.frame import Frame
 from ceiba.read.spec import ReadSpec
 
@@ -23,26 +23,28 @@ def read_parquet(path: Path, options: ReadSpec) -> Frame:
     """
     try:
         file = pq.ParquetFile(path, memory_map=True)
-        schema = settled_schema(file.schema_arrow, path.name)
+        schema = settled_schema(file.schema_arrow, str(path))
         num_rows = file.metadata.num_rows
         groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
         row_bytes = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1.0)
         file.close()
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, "a parquet file", error) from error
+    check = watch(path)
     rows = int(min(MOST_ROWS, max(1, BATCH_BYTES // max(row_bytes, 1.0))))
 
     def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
+        check()
         wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         try:
             with pq.ParquetFile(path, memory_map=True) as opened:
                 found = opened.iter_batches(batch_size=rows, columns=list(wanted.names))
                 ordered = (batch.select(list(wanted.names)) for batch in found)
-                yield from settle_batches(ordered, wanted, path.name)
+                yield from settle_batches(ordered, wanted, str(path))
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, "a parquet file", error) from error
 
-    return Frame(schema, path.name, content_hash(path), num_rows, source)
+    return Frame(schema, str(path), content_hash(path), num_rows, source)
 
 
 def read_arrow(path: Path, options: ReadSpec) -> Frame:
@@ -52,21 +54,23 @@ def read_arrow(path: Path, options: ReadSpec) -> Frame:
     """
     try:
         with _open_arrow(path) as reader:
-            schema = settled_schema(reader.schema, path.name)
+            schema = settled_schema(reader.schema, str(path))
             num_rows = sum(batch.num_rows for batch in _batches(reader))
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, "an Arrow file", error) from error
+    check = watch(path)
 
     def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
+        check()
         wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
         try:
             with _open_arrow(path) as opened:
                 chosen = (batch.select(list(wanted.names)) for batch in _batches(opened))
-                yield from settle_batches(chosen, wanted, path.name)
+                yield from settle_batches(chosen, wanted, str(path))
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, "an Arrow file", error) from error
 
-    return Frame(schema, path.name, content_hash(path), num_rows, source)
+    return Frame(schema, str(path), content_hash(path), num_rows, source)
 
 
 def _open_arrow(path: Path) -> "pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader":

@@ -32,7 +32,7 @@ def _places(data: bytes, byte: int) -> Places:
 
 
 def quoted_spans(data: bytes, delimiter: int) -> tuple[Places, Places]:
-    """First and last quote of each quoted cell (or part of one, at a doubled quote); a cell left open ends past the data.
+    """First and last quote of each quoted cell (its parts, at doubled quotes); a cell left open ends past the data.
 
     `data` starts at the start of a row. A quote opens a cell only at the cell's start, as Arrow's parser reads it.
     """

@@ -13,7 +13,7 @@ MOST_SHOWN = 1
 
 
 def concatenate(frames: Sequence[Frame]) -> Frame:
-    """The rows of all frames; columns may be in another order, whole numbers among numbers and empty columns are widened.
+    """The rows of all frames; columns may be in another order, whole numbers and empty columns are widened.
 
     Raises: DataError naming the file whose columns or kinds differ from the first's.
     """

@@ -1,4 +1,4 @@
-"""The spool: what was settled once is kept as an Arrow file, memory-mapped afterwards; a bounded cache, safe to delete."""
+"""The spool: what was settled once is kept as a memory-mapped Arrow file, in a bounded cache that is safe to delete."""
 
 import contextlib
 import json

@@ -52,7 +52,9 @@ def test_one_row_one_column(write: Write) -> None:
 def test_a_ragged_row_is_named_by_line(write: Write, line: int, bad: str) -> None:
     lines = ["a,b", "1,2", "", "3,4", "5,6"]
     lines.insert(line - 1, bad)
-    with pytest.raises(DataError, match=rf"a.csv:{line} must have 2 cells. Got {len(bad.split(','))} in '{bad}'.*ragged: skip"):
+    with pytest.raises(
+        DataError, match=rf"a.csv:{line} must have 2 cells. Got {len(bad.split(','))} in '{bad}'.*ragged: skip"
+    ):
         open_frame(write("a.csv", "\n".join(lines)))
 
 
@@ -67,7 +69,9 @@ def test_ragged_rows_are_skipped_and_counted_on_request(write: Write) -> None:
     assert any("2 ragged rows skipped, the first at line 3" in note for note in frame.notes)
 
 
-def test_a_ragged_row_far_down_has_its_own_line(write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ragged_row_far_down_has_its_own_line(
+    write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rows, "SEGMENT_BYTES", 64)
     monkeypatch.setattr(decode, "BLOCK_BYTES", 50)
     lines = ["a,b"] + ['"x,\n",2'] * 100 + ["oops"] + ["3,4"] * 50
@@ -106,7 +110,13 @@ def test_a_ragged_row_far_down_has_its_own_line(write: Write, own_cache: object,
 )
 @pytest.mark.parametrize("far", [False, True], ids=["at once", "far down"])
 def test_a_column_is_what_all_its_rows_are(
-    write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch, cells: list[str], kind: str, first: object, far: bool
+    write: Write,
+    own_cache: object,
+    monkeypatch: pytest.MonkeyPatch,
+    cells: list[str],
+    kind: str,
+    first: object,
+    far: bool,
 ) -> None:
     monkeypatch.setattr(rows, "SEGMENT_BYTES", 64)
     monkeypatch.setattr(decode, "BLOCK_BYTES", 64)
@@ -128,7 +138,9 @@ def test_late_text_keeps_the_spelling_of_earlier_numbers(
     assert [row["a"] for row in rows_of(frame)] == ["007"] * 500 + ["x"]
 
 
-def test_a_spelling_far_down_that_needs_cleaning(write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spelling_far_down_that_needs_cleaning(
+    write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rows, "SEGMENT_BYTES", 64)
     monkeypatch.setattr(decode, "BLOCK_BYTES", 64)
     frame = open_frame(write("a.csv", "a,b\n" + "1,2.5\n" * 100 + "    ?,   NA  \n"), ReadSpec(missing=("?",)))
@@ -137,7 +149,11 @@ def test_a_spelling_far_down_that_needs_cleaning(write: Write, own_cache: object
 
 
 def test_moments_with_and_without_zone_stay_text(write: Write) -> None:
-    frame = open_frame(write("a.csv", "a,b\n2020-01-01T00:00:00Z,2020-01-01T00:00:00Z\n2020-01-01T00:00:00,2020-01-01T02:00:00+01:00\n"))
+    frame = open_frame(
+        write(
+            "a.csv", "a,b\n2020-01-01T00:00:00Z,2020-01-01T00:00:00Z\n2020-01-01T00:00:00,2020-01-01T02:00:00+01:00\n"
+        )
+    )
     assert kinds_of(frame) == ["string", "timestamp[s, tz=UTC]"]
 
 
@@ -146,7 +162,12 @@ def test_moments_with_and_without_zone_stay_text(write: Write) -> None:
 
 def test_usual_spellings_are_missing_and_none_is_a_word(write: Write) -> None:
     frame = open_frame(write("a.csv", "a,b\nNA,x\nnull, NaN \n1,None\n,n/a\n"))
-    assert rows_of(frame) == [{"a": None, "b": "x"}, {"a": None, "b": None}, {"a": 1, "b": "None"}, {"a": None, "b": None}]
+    assert rows_of(frame) == [
+        {"a": None, "b": "x"},
+        {"a": None, "b": None},
+        {"a": 1, "b": "None"},
+        {"a": None, "b": None},
+    ]
 
 
 def test_given_spellings_are_missing_besides_the_usual(write: Write) -> None:
@@ -225,7 +246,9 @@ def test_header_over_several_lines(write: Write) -> None:
 # --- delimiters, quotes, decimal mark ---
 
 
-@pytest.mark.parametrize(("mark", "name"), [(",", "a.csv"), ("\t", "a.tsv"), (";", "a.csv"), ("|", "a.data"), ("\t", "a.csv")])
+@pytest.mark.parametrize(
+    ("mark", "name"), [(",", "a.csv"), ("\t", "a.tsv"), (";", "a.csv"), ("|", "a.data"), ("\t", "a.csv")]
+)
 def test_delimiter_is_found(write: Write, mark: str, name: str) -> None:
     content = "\n".join(mark.join(row) for row in (["id", "text, more"], ["1", "x y"], ["2", "z"])).replace(
         "text, more", "text" if mark == "," else "text, more"
@@ -233,7 +256,9 @@ def test_delimiter_is_found(write: Write, mark: str, name: str) -> None:
     frame = open_frame(write(name, content))
     assert frame.num_rows == 2
     assert len(frame.names) == 2
-    assert any("separated by" in note for note in frame.notes) == ((mark, name) not in ((",", "a.csv"), ("\t", "a.tsv")))
+    assert any("separated by" in note for note in frame.notes) == (
+        (mark, name) not in ((",", "a.csv"), ("\t", "a.tsv"))
+    )
 
 
 def test_runs_of_blanks(write: Write) -> None:
@@ -277,7 +302,9 @@ def test_a_tab_file_is_quoted_only_if_all_its_quotes_pair(
 
 
 @pytest.mark.parametrize("far", [0, 300])
-def test_an_unclosed_quote_is_named_by_line(write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch, far: int) -> None:
+def test_an_unclosed_quote_is_named_by_line(
+    write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch, far: int
+) -> None:
     monkeypatch.setattr(rows, "SEGMENT_BYTES", 64)
     monkeypatch.setattr(decode, "BLOCK_BYTES", 64)
     content = "a,b\n" + "1,2\n" * far + '"x,1\ny,2\n'
@@ -310,11 +337,15 @@ TEXT = "name,n\nÄpfel,1\nBäume “quoted”,2\n" + "Ärger,3\n" * 100
 @pytest.mark.parametrize(
     ("encoding", "told"),
     [
-        ("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("utf-16-le", None), ("utf-16-be", None), ("cp1252", None),
-        ("utf-8", "utf-8"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8"), ("cp1252", "windows-1252"), ("utf-16-be", "utf-16-be"),
+        ("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("utf-16-le", None), ("utf-16-be", None),
+        ("cp1252", None),
+        ("utf-8", "utf-8"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8"), ("cp1252", "windows-1252"),
+        ("utf-16-be", "utf-16-be"),
     ],
 )  # fmt: skip
-def test_encodings(write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch, encoding: str, told: str | None) -> None:
+def test_encodings(
+    write: Write, own_cache: object, monkeypatch: pytest.MonkeyPatch, encoding: str, told: str | None
+) -> None:
     monkeypatch.setattr(decode, "BLOCK_BYTES", 33)
     frame = open_frame(write("a.csv", TEXT.encode(encoding)), ReadSpec(encoding=told))
     assert [row["name"] for row in rows_of(frame)][:3] == ["Äpfel", "Bäume “quoted”", "Ärger"]
@@ -368,12 +399,17 @@ def test_packed_files(write: Write) -> None:
 
 # --- against Python's own reader ---
 
+
+def tables(width: int) -> st.SearchStrategy[list[list[str]]]:
+    return st.lists(st.lists(cell, min_size=width, max_size=width), min_size=1, max_size=30)
+
+
 cell = st.text(st.sampled_from('ab",;\n\r \t"é€x1'), max_size=6)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    table=st.integers(2, 4).flatmap(lambda width: st.lists(st.lists(cell, min_size=width, max_size=width), min_size=1, max_size=30)),
+    table=st.integers(2, 4).flatmap(tables),
     segment_bytes=st.integers(1, 80), block_bytes=st.integers(1, 50), all_quoted=st.booleans(),
 )  # fmt: skip
 def test_cells_are_those_of_pythons_reader_however_the_file_is_cut(

@@ -6,7 +6,6 @@ import stat
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,6 +92,22 @@ def test_a_folder_whose_image_changes_has_another_identity(tmp_path: Path) -> No
     (folder / "train/cat/1.png").write_bytes(png(9))
     os.utime(folder / "train/cat/1.png", (1, 1))
     assert open_frame(folder).identity != before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_source_that_changes_after_it_was_opened_is_an_error(tmp_path: Path, form: str) -> None:
+    frame = open_frame(pack(tmp_path / form, NAMES))
+    if form == "folder":
+        (tmp_path / form / "train/cat/1.png").write_bytes(b"other")
+        with pytest.raises(DataError, match=r"1.png must not change"):
+            frame.to_table()
+        (tmp_path / form / "train/cat/1.png").unlink()
+    else:
+        pack(tmp_path / form, {"other.png": png(5), "more.png": png(6)})
+        if form in ("a.tar.gz", "a.tgz"):
+            return  # read from its unpacked copy, which stays as it was hashed
+    with pytest.raises(DataError, match=r"must not change"):
+        frame.to_table()
 
 
 def test_batches_of_images_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +202,7 @@ def test_bombs_are_refused_by_declared_and_by_actual_size(tmp_path: Path, monkey
     place = data.rindex(b"PK\x01\x02")
     data[place + 24 : place + 28] = struct.pack("<I", 500)  # declares less than it holds
     (tmp_path / "b.zip").write_bytes(data)
-    with pytest.raises(DataError, match="a.png"):
+    with pytest.raises(DataError, match=r"a\.png"):
         open_frame(tmp_path / "b.zip").to_table()
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
         info = tarfile.TarInfo("a.png")
@@ -204,7 +219,9 @@ def test_damaged_archives(tmp_path: Path, form: str, damage: str) -> None:
     whole = path.read_bytes()
     middle = whole.index(b"2.png") + 600 if form != "a.tar.gz" else len(whole) // 2
     flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
-    path.write_bytes({"cut": whole[: len(whole) // 2], "flip": flipped, "empty": b"", "other": b"a,b\n1,2\n" * 99}[damage])
+    path.write_bytes(
+        {"cut": whole[: len(whole) // 2], "flip": flipped, "empty": b"", "other": b"a,b\n1,2\n" * 99}[damage]
+    )
     if form == "a.tar" and damage == "flip":
         return  # a tar has no checksum of contents: the identity of the frame alone tells the change
     with pytest.raises(DataError, match=r"a\.(zip|tar|tar.gz)"):
@@ -213,13 +230,11 @@ def test_damaged_archives(tmp_path: Path, form: str, damage: str) -> None:
 
 def test_a_member_whose_bytes_are_not_what_they_were_is_refused(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", NAMES)
-    frame = open_frame(path)
     data = path.read_bytes()
-    spot = data.index(NAMES["train/dog/1.png"][10:20])
+    spot = data.index(b"train/dog/1.png") + len("train/dog/1.png") + 20
     path.write_bytes(data[:spot] + bytes([data[spot] ^ 1]) + data[spot + 1 :])
-    assert zlib.crc32(b"") == 0
     with pytest.raises(DataError, match=r"member train/dog/1.png must be whole"):
-        frame.to_table()
+        open_frame(path).to_table()
 
 
 # --- files that cells name ---
@@ -228,7 +243,7 @@ def test_a_member_whose_bytes_are_not_what_they_were_is_refused(tmp_path: Path) 
 @pytest.mark.parametrize("form", FORMS)
 def test_cells_become_the_bytes_of_the_files_they_name(tmp_path: Path, form: str) -> None:
     path = pack(tmp_path / form, {"img/one.png": b"1", "img/two.png": b"2"})
-    cells = ["img/one.png", "two.png", None, "./img/two.png", r"D:\data\img\one.png", "one", "two.jpg" if False else "two"]
+    cells = ["img/one.png", "two.png", None, "./img/two.png", r"D:\data\img\one.png", "one", "two"]
     frame = attach_files(open_frame({"f": cells, "n": list(range(7))}), ["f"], path)
     assert frame.to_table().column("f").to_pylist() == [b"1", b"2", None, b"2", b"1", b"1", b"2"]
     assert frame.select(["n"]).to_table().column("n").to_pylist() == list(range(7))
@@ -245,7 +260,9 @@ def test_a_bare_name_that_two_files_share_names_none(tmp_path: Path) -> None:
 def test_absent_files_are_named_or_skipped_and_counted(tmp_path: Path) -> None:
     path = pack(tmp_path / "folder", {"one.png": b"1", "two.png": b"2"})
     frame = open_frame({"f": ["one.png", "oen.png", None, "../../etc/passwd", "two.png"]})
-    with pytest.raises(DataError, match=r"row 2, column 'f' must name a file of .*Got 'oen.png'.*'one.png'.*damaged: skip"):
+    with pytest.raises(
+        DataError, match=r"row 2, column 'f' must name a file of .*Got 'oen.png'.*'one.png'.*damaged: skip"
+    ):
         attach_files(frame, ["f"], path)
     kept = attach_files(frame, ["f"], path, damaged="skip")
     assert kept.to_table().column("f").to_pylist() == [b"1", None, b"2"]
@@ -260,7 +277,7 @@ def test_files_beside_a_table_are_found_and_their_columns_told(tmp_path: Path, w
     assert any("picture hold the files of" in note for note in frame.notes)
     with pytest.raises(DataError, match="must have a column that names files"):
         open_frame(write("u.csv", "name,n\nsue,1\n"), ReadSpec(files="pictures.zip"))
-    with pytest.raises(DataError, match="must be a folder, a zip or a tar. Got nothing"):
+    with pytest.raises(DataError, match=r"must be a folder, a zip or a tar. Got nothing"):
         open_frame(table, ReadSpec(files="nowhere.zip"))
 
 
@@ -297,7 +314,9 @@ def test_a_file_that_does_not_fit_is_named(write: Write, tmp_path: Path, second:
 
 def test_paths_that_are_wrong(write: Write, tmp_path: Path) -> None:
     path = write("train.csv", "a\n1\n")
-    with pytest.raises(DataError, match=r"trian.csv must be a file or a folder. Got nothing of that name. Did you mean 'train.csv'"):
+    with pytest.raises(
+        DataError, match=r"trian.csv must be a file or a folder. Got nothing of that name. Did you mean 'train.csv'"
+    ):
         open_frame(tmp_path / "trian.csv")
     with pytest.raises(DataError, match=r"Got no folder .*nowhere"):
         open_frame(tmp_path / "nowhere" / "a.csv")

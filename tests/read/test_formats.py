@@ -86,7 +86,9 @@ def make(path: Path, table: pa.Table) -> None:
 @pytest.mark.parametrize("name", ["a.parquet", "a.feather", "file.arrow", "stream.arrow"])
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_arrow_files(tmp_path: Path, name: str, count: int) -> None:
-    table = pa.table({"n": pa.array(range(count), pa.int32()), "t": pa.array(["x"] * count, pa.string()).dictionary_encode()})
+    table = pa.table(
+        {"n": pa.array(range(count), pa.int32()), "t": pa.array(["x"] * count, pa.string()).dictionary_encode()}
+    )
     make(tmp_path / name, table)
     frame = open_frame(tmp_path / name)
     for _ in range(2):
@@ -106,15 +108,30 @@ def test_damaged_arrow_files(tmp_path: Path, name: str, damage: str) -> None:
         open_frame(tmp_path / name).to_table()
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather", "file.arrow"])
+def test_a_file_that_changes_after_it_was_opened_is_an_error(tmp_path: Path, name: str) -> None:
+    make(tmp_path / name, pa.table({"n": range(100)}))
+    frame = open_frame(tmp_path / name)
+    make(tmp_path / name, pa.table({"n": range(50)}))
+    with pytest.raises(DataError, match="must not change while it is used"):
+        frame.to_table()
+
+
 def test_image_rows_of_parquet_come_few_at_a_time(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"image": [b"x" * (8 << 20)] * 12}), tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    pq.write_table(
+        pa.table({"image": [b"x" * (8 << 20)] * 12}), tmp_path / "a.parquet", compression="none", use_dictionary=False
+    )
     batches = list(open_frame(tmp_path / "a.parquet").batches())
     assert max(batch.nbytes for batch in batches) <= 65 << 20
 
 
 def test_parquet_of_old_writers(tmp_path: Path) -> None:
     moment = pa.array([0, 10**18], pa.timestamp("ns"))
-    pq.write_table(pa.table({"when": moment, "d": pa.array([[1.0], None])}), tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    pq.write_table(
+        pa.table({"when": moment, "d": pa.array([[1.0], None])}),
+        tmp_path / "a.parquet",
+        use_deprecated_int96_timestamps=True,
+    )
     frame = open_frame(tmp_path / "a.parquet")
     assert frame.to_table().column("when").cast(pa.int64()).to_pylist() == [0, 10**18]
 
@@ -141,7 +158,9 @@ def test_json_forms(write: Write, name: str, content: str) -> None:
     assert [str(field.type) for field in frame.schema] == ["int64", "string", "double"]
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.json", "[]"), ("a.json", " [ ]\n"), ("a.json", "{}"), ("a.jsonl", "")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.json", "[]"), ("a.json", " [ ]\n"), ("a.json", "{}"), ("a.jsonl", "")]
+)
 def test_json_without_rows(write: Write, name: str, content: str) -> None:
     assert open_frame(write(name, content)).num_rows == 0
 
@@ -243,7 +262,7 @@ def test_sqlite_table_and_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_only_table_needs_no_name(tmp_path: Path) -> None:
-    path = database(tmp_path / "a.db", 'CREATE TABLE "odd ""name" (n)', "INSERT INTO \"odd \"\"name\" VALUES (7)")
+    path = database(tmp_path / "a.db", 'CREATE TABLE "odd ""name" (n)', 'INSERT INTO "odd ""name" VALUES (7)')
     assert open_frame(path).to_table().to_pydict() == {"n": [7]}
 
 
@@ -331,5 +350,5 @@ def test_broken_idx(write: Write, content: bytes, words: str) -> None:
 
 def test_idx_pair_of_different_numbers(write: Write) -> None:
     write("t-labels-idx1-ubyte", idx(LABELS[:3]))
-    with pytest.raises(DataError, match="must be as many. Got 5 in t-images-idx3-ubyte and 3 in"):
+    with pytest.raises(DataError, match=r"must be as many. Got 5 in t-images-idx3-ubyte and 3 in"):
         open_frame(write("t-images-idx3-ubyte", idx(PIXELS)))

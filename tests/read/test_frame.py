@@ -9,7 +9,9 @@ from ceiba.read import Frame, open_frame
 
 
 def frame_of(rows: int, batch_rows: int = 3) -> Frame:
-    table = pa.table({"a": pa.array(range(rows), pa.int64()), "b": pa.array([f"t{row}" for row in range(rows)], pa.string())})
+    table = pa.table(
+        {"a": pa.array(range(rows), pa.int64()), "b": pa.array([f"t{row}" for row in range(rows)], pa.string())}
+    )
     return open_frame(pa.Table.from_batches(table.to_batches(max_chunksize=batch_rows), table.schema))
 
 
@@ -43,7 +45,9 @@ def test_take_gives_exactly_those_rows(kept: list[int]) -> None:
 def test_take_reads_no_batch_after_the_last_row() -> None:
     seen = []
     frame = frame_of(9)
-    watched = Frame(frame.schema, "x", "y", 9, lambda columns: (seen.append(1) or batch for batch in frame.source(columns)))
+    watched = Frame(
+        frame.schema, "x", "y", 9, lambda columns: (seen.append(1) or batch for batch in frame.source(columns))
+    )
     watched.take(np.array([1])).to_table()
     assert len(seen) == 1
 
@@ -89,7 +93,8 @@ def test_identity_follows_content_and_steps_not_the_cut_into_batches() -> None:
     assert frame_of(7, batch_rows=2).identity == frame_of(7, batch_rows=5).identity
     frame = frame_of(7)
     steps = [
-        frame, frame_of(8), frame.select(["a"]), frame.select(["b", "a"]), frame.take(np.arange(6)), frame.take(np.arange(5)),
+        frame, frame_of(8), frame.select(["a"]), frame.select(["b", "a"]), frame.take(np.arange(6)),
+        frame.take(np.arange(5)),
         frame.map("x", lambda batch: batch, frame.schema), frame.map("y", lambda batch: batch, frame.schema),
     ]  # fmt: skip
     assert len({step.identity for step in steps}) == len(steps)

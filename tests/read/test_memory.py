@@ -126,7 +126,9 @@ def test_spellings_of_missing_values_are_found_among_text() -> None:
 )
 def test_what_is_no_table_is_refused_in_words(source: object, words: str | None) -> None:
     if words is None:
-        assert open_frame(source).num_rows == 1  # an object column is kept: whether it can be used is told by what uses it
+        assert (
+            open_frame(source).num_rows == 1
+        )  # an object column is kept: whether it can be used is told by what uses it
         return
     with pytest.raises(DataError, match=words):
         open_frame(source)

@@ -27,7 +27,9 @@ def count_builds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return built
 
 
-def test_equal_content_and_options_are_built_once(write: Write, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_content_and_options_are_built_once(
+    write: Write, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built = count_builds(monkeypatch)
     first = open_frame(write("a.csv", CSV))
     again = open_frame(write("sub/b.csv", CSV))
@@ -73,7 +75,9 @@ def test_a_frame_outlives_the_cache(write: Write, own_cache: Path) -> None:
     assert frame.to_table().to_pylist() == rows
 
 
-def test_the_cache_is_bounded_and_keeps_the_newest(write: Write, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded_and_keeps_the_newest(
+    write: Write, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = open_frame(write("old.csv", CSV))
     kept = open_frame(write("kept.csv", CSV + "3,z\n"))
     now_s = time.time()
