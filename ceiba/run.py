@@ -87,7 +87,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     path = write_bundle(
         folder / "bundle", kind="model", model=model.to_json(),
         answers={name: answer.to_json() for name, answer in answers.items()},
-        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=recipe.to_yaml(),
+        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=recipe.to_yaml(folder / "bundle"),
         weights=save_weights(model), report=report, report_html=render_html(report), card=card(report),
         data_hash=splits.train.identity, meta={"ids": list(recipe.data.ids), "reading": recipe.reading},
     )  # fmt: skip

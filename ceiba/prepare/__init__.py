@@ -9,10 +9,11 @@ from ceiba.prepare.draft import draft, draft_recipe, suggest_cleaning
 from ceiba.prepare.fit import fit_fields
 from ceiba.prepare.kinds import infer_kinds
 from ceiba.prepare.profile import Profile, profile
-from ceiba.prepare.spec import DataSpec, SplitSpec
+from ceiba.prepare.spec import IN_MEMORY, DataSpec, SplitSpec
 from ceiba.prepare.split import Splits, fold_splits, load_splits
 
 __all__ = [
+    "IN_MEMORY",
     "Arrays",
     "DataSpec",
     "Profile",

@@ -12,13 +12,15 @@ from ceiba.read import ReadSpec
 VALID_SHARE = 0.1
 TEST_SHARE = 0.1
 ROUNDING = 1e-6
+IN_MEMORY = "(in memory)"
+"""What a recipe says of a table that has no path."""
 
 
 def _written(value: object) -> object:
     """What a recipe can say of a source: its path or paths; a table in memory has none."""
     if isinstance(value, list | tuple):
-        return [_written(item) for item in value] if all(_is_path(item) for item in value) else "(in memory)"
-    return str(value) if _is_path(value) else "(in memory)"
+        return [_written(item) for item in value] if all(_is_path(item) for item in value) else IN_MEMORY
+    return str(value) if _is_path(value) else IN_MEMORY
 
 
 def _broken(rule: str, got: str, do: str) -> PydanticCustomError:

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from ceiba.base.errors import RecipeError, nearest
 from ceiba.base.yaml import Marks, read_yaml
-from ceiba.recipe.spec import Misplaced, Recipe
+from ceiba.recipe.spec import PLACES, Misplaced, Recipe
 
 
 def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
@@ -38,7 +38,7 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     """Relative paths of data, taken from `data.root`, itself taken from the recipe's folder."""
     data = recipe.data
     root = folder / data.root if data.root is not None else folder
-    moved = {name: _below(root, getattr(data, name)) for name in ("train", "valid", "test", "files")}
+    moved = {name: _below(root, getattr(data, name)) for name in PLACES}
     return recipe.model_copy(update={"data": data.model_copy(update={**moved, "root": None})})
 
 

@@ -1,6 +1,8 @@
 """The recipe's own spec: it composes the specs of all rooms and adds only their order."""
 
 import hashlib
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,11 +26,13 @@ from ceiba.encoders import ENCODERS
 from ceiba.evaluate import EvaluateSpec
 from ceiba.fields import FIELDS, TABLE_KINDS, FieldSpec
 from ceiba.heads import HEADS
-from ceiba.prepare import DataSpec
+from ceiba.prepare import IN_MEMORY, DataSpec
 from ceiba.train import TrainSpec
 from ceiba.trunks import TRUNKS
 
 AUTO = "auto"
+PLACES = ("train", "valid", "test", "files")
+"""Keys of the data that hold paths."""
 HEAD_OF_KIND = {"number": "regression", "binary": "binary", "category": "classes", "set": "labels"}
 FIELD_OPTIONS: TypeAdapter[FieldSpec] = TypeAdapter(one_of(FIELDS))
 ENCODER_OPTIONS: dict[str, TypeAdapter[Spec]] = {
@@ -167,6 +171,13 @@ class OutputSpec(ColumnSpec):
         return self
 
 
+def _seen_from(folder: Path, source: Any) -> Any:
+    """Paths as seen from a folder; what is no path, such as a table in memory, stays as it is."""
+    if isinstance(source, list):
+        return [_seen_from(folder, one) for one in source]
+    return source if not isinstance(source, str) or source == IN_MEMORY else os.path.relpath(source, folder)
+
+
 class NetworkSpec(Spec):
     """The network: encoders by kind of input, one trunk."""
 
@@ -245,9 +256,13 @@ class Recipe(Spec):
 
     @property
     def identity(self) -> str:
-        """A hash of everything written, to tell whether a run is resumed with the recipe it was started with."""
-        return hashlib.sha256(self.to_yaml().encode()).hexdigest()[:16]
+        """A hash of all but names and paths, to tell whether a run goes on with the recipe it was started with."""
+        kept = self.model_dump(mode="json", exclude={"name": True, "data": set(PLACES)})
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
-    def to_yaml(self) -> str:
-        """The recipe written out in full."""
-        return write_yaml(self.model_dump(mode="json", exclude_none=True))
+    def to_yaml(self, folder: Path | None = None) -> str:
+        """The recipe written out in full; with a folder, its paths of data are as seen from there."""
+        value = self.model_dump(mode="json", exclude_none=True)
+        if folder is not None:
+            value["data"] |= {name: _seen_from(folder, value["data"][name]) for name in PLACES if name in value["data"]}
+        return write_yaml(value)

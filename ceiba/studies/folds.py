@@ -103,7 +103,7 @@ def over_folds(reports: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "outputs": reports[0]["outputs"],
         "baseline_models": reports[0].get("baseline_models", {}),
-        "rows": {SPLIT: {"rows": sum(report["rows"]["test"]["rows"] for report in reports), "without_truth": 0}},
+        "rows": {SPLIT: {"rows": sum(report["rows"]["test"]["rows"] for report in reports), "without_truth": {}}},
         "folds": [{"metrics": test, "baselines": baseline} for test, baseline in zip(tests, baselines, strict=True)],
         "notes": list(dict.fromkeys(note for report in reports for note in report["notes"])),
         "samples": reports[0]["samples"],

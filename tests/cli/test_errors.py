@@ -21,7 +21,7 @@ CASES = [
     ("header only", "age,city,rich\n", RECIPE, "people.csv"),
     ("one class only", ROWS.replace("yes", "no"), RECIPE, "rich"),
     ("all values missing", ROWS.replace("Rome", "").replace("Oslo", ""), RECIPE + "inputs: {city: category}\n", "city"),
-    ("all targets missing", ROWS.replace("yes", "").replace(",no", ","), RECIPE, "rich"),
+    ("all targets missing", ROWS.replace("yes", "").replace(",no", ","), RECIPE, "0 rows with a target"),
     ("target in inputs", ROWS, RECIPE + "inputs: {rich: binary}\n", "outputs must not be inputs too"),
     ("file not found", ROWS, RECIPE.replace("people.csv", "peple.csv"), "people.csv"),
     ("ragged row", ROWS.replace("21,Rome,yes\n", "21,Rome\n", 1), RECIPE, ":3"),

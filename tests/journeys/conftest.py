@@ -70,7 +70,7 @@ def images(folder: Path, rows: int = 120) -> str:
         (folder / "shapes" / kind / f"{row}.png").write_bytes(png(pixels))
     return """
 data: {train: shapes}
-inputs: {image: {type: image, size: 16, mode: color, encoder: {type: cnn, channels: [8, 16], dense: 32}}}
+inputs: {image: {type: image, size: 16, mode: color, encoder: {type: cnn, channels: [8, 16]}}}
 outputs: {label: category}
 model: {dim: 32}
 train: {epochs: 6, batch_rows: 16, optimizer: {lr: 0.01}, augment: {flip: true, crop: 1}}

@@ -48,7 +48,7 @@ def test_from_raw_file_to_answers(journey: Path, kind: str, capsys: pytest.Captu
 def test_the_recipe_in_the_bundle_is_complete_and_gives_the_same_weights(journey: Path) -> None:
     first = ceiba.train("recipe.yaml", out="a")
     written = first.bundle.folder / "recipe.yaml"
-    assert "auto" not in written.read_text()
+    assert "type: auto" not in written.read_text()
     inputs = yaml.safe_load(written.read_text())["inputs"]
     assert {name: one["type"] for name, one in inputs.items()} == {
         "age": "number", "city": "category", "joined": "date", "score": "number",
