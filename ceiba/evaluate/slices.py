@@ -44,7 +44,7 @@ def _quartiles(numbers: NDArray[np.float64]) -> Groups:
     for place in range(len(inner) + 1):
         rows = np.flatnonzero(known & (part == place))
         if len(rows):
-            groups.append((f"{numbers[rows].min():.6g} to {numbers[rows].max():.6g}", rows))
+            groups.append((f"{numbers[rows].min():.4g} to {numbers[rows].max():.4g}", rows))
     return groups + _rest(MISSING, np.flatnonzero(~known))
 
 

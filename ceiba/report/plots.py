@@ -10,7 +10,8 @@ from ceiba.report.svg import Plot, label_width, padded, ticks
 from ceiba.report.wording import count_text, cut, percent_text, short_number
 
 WIDTH, HEIGHT = 352, 268
-SQUARE = 300
+WIDEST = 400
+"""Side of the largest confusion matrix, without its labels."""
 MOST_NUMBERED = 12
 MOST_LABEL = 16
 HALF = 0.5
@@ -113,7 +114,7 @@ def confusion_plot(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Ma
     size = len(labels)
     shown = [cut(str(label), MOST_LABEL) for label in labels]
     numbered = size <= MOST_NUMBERED
-    cell = max(min(68.0, (SQUARE + 60 - size) / size), 6.0) if size > 2 else 84.0
+    cell = max(min(64.0, (WIDEST - size) / size), 6.0) if size > 2 else 96.0
     left = min(label_width(shown), MOST_LABEL * 6.4) + 12 if cell >= 9 else 14
     slanted = label_width(shown) > size * cell or max(map(label_width, ([text] for text in shown))) > cell - 6
     top = 26 + (left * 0.62 if slanted and cell >= 9 else 12)

@@ -16,6 +16,7 @@ from ceiba.report.wording import (
     count_text,
     cut,
     interval_text,
+    large_count_text,
     percent_text,
     seconds_text,
     value_text,
@@ -42,7 +43,7 @@ def tiles(report: Report, split: str | None) -> list[View]:
         others = " · ".join(f"{count_text(count)} {name}" for name, count in rows.items() if name != split)
         found.append({"title": f"{split} rows", "value": count_text(rows.get(split or "", 0)), "note": others})
     if "parameters" in cost:
-        found.append({"title": "Parameters", "value": count_text(cost["parameters"]), "note": ""})
+        found.append({"title": "Parameters", "value": large_count_text(cost["parameters"]), "note": ""})
     if "seconds" in cost:
         speed = cost.get("train_rows_per_second")
         note = f"{count_text(speed)} training rows/s" if speed else ""
@@ -88,7 +89,7 @@ def data_rows(report: Report) -> list[View]:
         about = "" if column.get("is_exact", True) else "≈ "
         rows.append({
             "name": column["name"], "kind": column.get("kind", ""), "role": column.get("role", ""),
-            "missing": percent_text(missing / total) if missing and total else "",
+            "missing": percent_text(missing / total) if total else "",
             "distinct": "" if distinct is None else f"{about}{count_text(distinct)}",
             "holds": holds(column),
             "mini": histogram_strip(histogram.get("counts", []), f"histogram of {column['name']}") or top_strip(column),

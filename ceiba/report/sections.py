@@ -76,7 +76,7 @@ def plots_of(report: Report, split: str, output: str) -> list[View]:
         beyond = curves["errors"].get("beyond", 0)
         note = f"{count_text(beyond)} rows lie beyond the ends." if beyond else "All measured rows."
         found.append(("Errors", note, errors_plot(curves["errors"])))
-    return [{"title": title, "note": note, "svg": svg} for title, note, svg in found]
+    return [{"title": title, "note": note, "svg": svg, "wide": title == "Mistakes"} for title, note, svg in found]
 
 
 def class_rows(report: Report, split: str, output: str) -> tuple[list[View], list[View]]:
@@ -145,6 +145,7 @@ def output_view(report: Report, split: str, output: str) -> View:
         "plots": plots_of(report, split, output),
         "classes": shown,
         "more_classes": rest,
+        "class_note": "Worst first." if rest else "What was found of each, and how often its name was right.",
         "mistakes": mistake_rows(report, split, output),
         "slices": slice_tables(report, split, output),
         "others": [

@@ -10,7 +10,11 @@ from ceiba.report.wording import figure_text
 
 EDGE = 3.0
 """Percent kept free at either end."""
+ROOM = 0.35
+"""Room to the left of model and quick model, in their own span."""
 MARKS = {"model": "circle", "quick": "diamond", "constant": "bar"}
+HEIGHTS = {"model": 34, "quick": 66, "constant": 50}
+"""Percent of the height at which a mark lies, so that overlapping intervals are told apart."""
 
 
 def place(value: float, low: float, high: float) -> float:
@@ -23,31 +27,45 @@ def dot_strip(figures: Mapping[str, Mapping[str, float] | None], better: str) ->
     """Model and baselines on one scale with their intervals, the better end always to the right."""
     there = {name: figure for name, figure in figures.items() if figure is not None}
     sign = 1.0 if better == "higher" else -1.0
-    ends = [sign * figure[end] for figure in there.values() for end in ("low", "high")]
-    if not ends:
+    near = [name for name in there if name != "constant"] if "quick" in there else list(there)
+    ends = [sign * figure[end] for name, figure in there.items() if name in near for end in ("low", "high")]
+    if len(there) < 2:
         return Markup("")
     low, high = padded(ends, 0.02)
+    # Model and quick model are told apart on a scale of their own; a far constant only points its way.
+    low -= ROOM * (high - low) * (len(near) < len(there))
     marks = [Markup('<line x1="0" x2="100%" y1="50%" y2="50%" class="rail"/>')]
     for name in ("constant", "quick", "model"):
         if name in there:
             figure = there[name]
+            if not low <= sign * figure["value"] <= high:
+                marks.append(beyond(name, sign * figure["value"] > high, figure_text(figure)))
+                continue
             x, first, last = (place(sign * figure[end], low, high) for end in ("value", "low", "high"))
-            marks.append(interval_mark(name, x, min(first, last), max(first, last), f"{name}: {figure_text(figure)}"))
+            text = f"{name}: {figure_text(figure)}"
+            marks.append(interval_mark(name, x, min(first, last), max(first, last), text, HEIGHTS[name]))
     return strip(marks, "model and baselines, better to the right")
 
 
-def interval_mark(name: str, x: float, first: float, last: float, title: str) -> Markup:
+def beyond(name: str, right: bool, text: str) -> Markup:
+    """A mark at the edge: this one lies off the scale."""
+    form = '<g class="{}"><title>{}</title><svg x="{}%" y="50%" class="mark"><path d="{}"/></svg></g>'
+    shape = "M0 -5L6 0L0 5Z" if right else "M0 -5L-6 0L0 5Z"
+    return Markup(form).format(name, f"{name}, off the scale: {text}", 100 if right else 1.2, shape)
+
+
+def interval_mark(name: str, x: float, first: float, last: float, title: str, y: float = 50) -> Markup:
     """A mark with its interval."""
     form = (
-        '<g class="{}"><title>{}</title><line x1="{}%" x2="{}%" y1="50%" y2="50%" class="interval"/>'
-        '<svg x="{}%" y="50%" class="mark">{}</svg></g>'
+        '<g class="{0}"><title>{1}</title><line x1="{2}%" x2="{3}%" y1="{6}%" y2="{6}%" class="interval"/>'
+        '<svg x="{4}%" y="{6}%" class="mark">{5}</svg></g>'
     )
     shapes = {
         "circle": '<circle r="5"/>',
         "diamond": '<path d="M0 -6L6 0L0 6L-6 0Z"/>',
         "bar": '<path d="M-1.5 -8h3v16h-3z"/>',
     }
-    return Markup(form).format(name, title, first, last, x, Markup(shapes[MARKS[name]]))
+    return Markup(form).format(name, title, first, last, x, Markup(shapes[MARKS[name]]), y)
 
 
 def strip(marks: Sequence[Markup], name: str) -> Markup:

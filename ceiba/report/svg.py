@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from ceiba.report.wording import fixed, short_number
 
+MOST_DECIMALS = 6
 CHARACTER = 6.1
 """Width in pixels of a character at the size of the ticks, about."""
 
@@ -32,7 +33,10 @@ def tick_texts(values: Sequence[float]) -> list[str]:
         return [f"{value:.3g}" for value in values]
     if step >= 1000:
         return [f"{fixed(value / 1000, 0)}k" if value else "0" for value in values]
-    return [fixed(value, max(0, -floor(log10(step) + 1e-9))) for value in values]
+    digits = max(0, -floor(log10(step) + 1e-9))
+    while digits < MOST_DECIMALS and any(abs(round(value, digits) - value) > step * 1e-3 for value in values):
+        digits += 1
+    return [fixed(value, digits) for value in values]
 
 
 @dataclass(frozen=True)

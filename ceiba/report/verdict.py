@@ -58,7 +58,7 @@ def verdict(report: Report, split: str, output: str) -> Verdict:
     figure, metric = metrics[name], METRICS[name]
     counts = report.get("rows", {}).get(split, {})
     rows = counts.get("rows", 0) - counts.get("without_truth", {}).get(output, 0)
-    title = metric.title if metric.title.isupper() else metric.title[0].lower() + metric.title[1:]
+    title = metric.title[0].lower() + metric.title[1:] if metric.title[1:2].islower() else metric.title
     claim = f"The model answers {output} with {title} {value_text(figure)} {interval_text(figure)}"
     claim += f" on {count_text(rows)} {split} rows" if rows else f" on the {split} rows"
     baselines = report.get("baselines", {}).get(split, {}).get(output, {})

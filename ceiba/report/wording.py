@@ -23,7 +23,7 @@ def digits_of(figure: Mapping[str, float]) -> int:
 
 def fixed(value: float, digits: int) -> str:
     """A number with that many decimals, thousands parted, a real minus sign."""
-    text = f"{value:,.{digits}f}"
+    text = f"{round(value, digits) + 0.0:,.{digits}f}"
     return MINUS + text[1:] if text.startswith("-") else text
 
 
@@ -50,6 +50,13 @@ def count_text(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def large_count_text(count: float) -> str:
+    """`148,226`, `14.8 M`, `1.24 B`."""
+    if count < 1e7:
+        return count_text(count)
+    return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:.2f} B"
+
+
 def short_number(value: float) -> str:
     """At most four significant digits: `0.1234`, `1,234`, `1.2e+08`."""
     if value == 0 or not isfinite(value):
@@ -62,15 +69,12 @@ def short_number(value: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """`0.42 s`, `41 s`, `3 min 12 s`, `2 h 05 min`."""
+    """`0.42 s`, `41 s`, `3.2 min`, `2.1 h`."""
     if seconds < 10:
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3570 else f"{seconds / 3600:.1f} h"
 
 
 def bytes_text(count: float) -> str:
