@@ -7,14 +7,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
-from ceiba.fields.category import is_numeric, natural_order
-from ceiba.fields.columns import bad_value, distinct_labels, no_values, spelled_alike
+from ceiba.fields.columns import bad_value, distinct_labels, no_values
 from ceiba.fields.counts import Counts
 from ceiba.fields.field import Encoded, Field, FieldSpec, Target
+from ceiba.fields.vocabulary import MISSING, UNSEEN, Vocabulary, is_numeric, natural_order
 
 NO_THEN_YES = (("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"), ("negative", "positive"), ("bad", "good"))
 TRUTH_AS_DIGIT = {"false": "0", "true": "1"}
@@ -33,7 +32,7 @@ class BinaryField(Field):
     indicator: bool
 
     @cached_property
-    def _known(self) -> tuple[pa.Array, NDArray[np.int64]]:
+    def _known(self) -> tuple[Vocabulary, NDArray[np.int64]]:
         """Every accepted spelling, and its class: a column of true and false also answers to 1 and 0, and back."""
         classes = {label: place for place, label in enumerate(self.labels)}
         for word, digit in TRUTH_AS_DIGIT.items():
@@ -41,7 +40,7 @@ class BinaryField(Field):
                 classes.setdefault(digit, classes[word])
             elif digit in classes:
                 classes.setdefault(word, classes[digit])
-        return pa.array(list(classes), pa.string()), np.array([*classes.values(), -1], dtype=np.int64)
+        return Vocabulary(tuple(classes), self.numeric), np.array([*classes.values(), MISSING, UNSEEN], dtype=np.int64)
 
     def encode(self, column: pa.Array) -> Encoded:
         classes = self.target(column)
@@ -51,13 +50,8 @@ class BinaryField(Field):
         return {"numbers": np.stack(parts, axis=1).astype(np.float32)}
 
     def target(self, column: pa.Array) -> NDArray[np.int64]:
-        places, labels = distinct_labels(column)
         spellings, classes = self._known
-        found = pc.index_in(labels, value_set=spellings)
-        if self.numeric:
-            found = pc.coalesce(found, pc.index_in(spelled_alike(labels), value_set=spellings))
-        by_label = classes[pc.fill_null(found, -1).to_numpy()]
-        return np.append(by_label, -1)[places].astype(np.int64)
+        return classes[spellings.find(column)]
 
     def number_parts(self) -> tuple[str, ...]:
         return ("", " is missing") if self.indicator else ("",)

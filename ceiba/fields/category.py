@@ -1,6 +1,5 @@
 """A category: one of a list of labels."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,14 +7,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ceiba.fields.columns import distinct_labels, no_values, spelled_alike
+from ceiba.fields.columns import distinct_labels, no_values
 from ceiba.fields.counts import Counts
 from ceiba.fields.field import Encoded, Field, FieldSpec, Target
+from ceiba.fields.vocabulary import Vocabulary, is_numeric, natural_order
 
-MISSING, UNSEEN, FIRST = 0, 1, 2
+FIRST = 2
 
 
 @dataclass(frozen=True)
@@ -29,22 +28,14 @@ class CategoryField(Field):
     numeric: bool
 
     @cached_property
-    def _vocabulary(self) -> pa.Array:
-        return pa.array(self.labels, pa.string())
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.labels, self.numeric)
 
     def encode(self, column: pa.Array) -> Encoded:
-        return {"codes": self._codes(column)[:, None]}
+        return {"codes": (self.target(column) + FIRST).astype(np.int32)[:, None]}
 
     def target(self, column: pa.Array) -> NDArray[np.int64]:
-        return self._codes(column).astype(np.int64) - FIRST
-
-    def _codes(self, column: pa.Array) -> NDArray[np.int32]:
-        places, labels = distinct_labels(column)
-        found = pc.index_in(labels, value_set=self._vocabulary)
-        if self.numeric:
-            found = pc.coalesce(found, pc.index_in(spelled_alike(labels), value_set=self._vocabulary))
-        codes = np.where(labels.is_null(), MISSING, pc.fill_null(found, UNSEEN - FIRST).to_numpy() + FIRST)
-        return np.append(codes, MISSING)[places].astype(np.int32)
+        return self._vocabulary.find(column)
 
     def cardinalities(self) -> tuple[int, ...]:
         return (len(self.labels) + FIRST,)
@@ -75,25 +66,3 @@ class CategorySpec(FieldSpec):
             counts=tuple(rows[place] for place in order),
             numeric=is_numeric(labels),
         )
-
-
-def is_numeric(labels: list[str]) -> bool:
-    """Whether every label is spelled as a number column spells it, so that other spellings of a number may match."""
-    column = pa.array(labels, pa.string())
-    return bool(pc.all(pc.fill_null(pc.equal(spelled_alike(column), column), False)).as_py())
-
-
-def natural_order(labels: list[str]) -> list[int]:
-    """Numbers by size, other labels by their characters."""
-    sizes = [_size(label) for label in labels]
-    if all(size is not None for size in sizes):
-        return sorted(range(len(labels)), key=lambda place: (sizes[place], labels[place]))
-    return sorted(range(len(labels)), key=labels.__getitem__)
-
-
-def _size(label: str) -> float | None:
-    try:
-        size = float(label)
-    except ValueError:
-        return None
-    return size if math.isfinite(size) else None

@@ -177,6 +177,12 @@ def spelled_alike(labels: pa.Array) -> pa.Array:
 
 def distinct_labels(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
     """For each row a place in a short list of labels (-1 = null), and that list; text is handled once a value."""
+    rows, values = distinct_values(array)
+    return rows, as_labels(values)
+
+
+def distinct_values(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
+    """For each row a place in a short list of values (-1 = null), and that list: an Arrow dictionary as it is."""
     if isinstance(array, pa.ChunkedArray):
         array = plain(array)
     if not pa.types.is_dictionary(array.type):
@@ -184,5 +190,7 @@ def distinct_labels(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
         if pa.types.is_nested(array.type) or pa.types.is_null(array.type):
             array = as_text(array)
         array = array.dictionary_encode()
-    places = pc.fill_null(array.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-    return places, as_labels(array.dictionary)
+    places = array.indices
+    if places.null_count:
+        places = pc.fill_null(places.cast(pa.int64()), -1)
+    return places.to_numpy(zero_copy_only=False).astype(np.int64), array.dictionary

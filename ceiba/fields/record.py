@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -29,13 +30,14 @@ class Fields:
                 rule = f"input '{name}' must share the field of an input that has its own"
                 raise RecipeError(rule, f"'{owner}'", nearest(owner, [known for known in self.inputs if known != name]))
             self.inputs[name] = self.inputs[owner]
-        if TABLE in self.inputs and not self._is_table(TABLE):
+        if TABLE in self.inputs and TABLE not in self._table_names:
             raise RecipeError(
                 f"an input that is no table column must not be named '{TABLE}'", None, "Rename the column"
             )
 
-    def _is_table(self, name: str) -> bool:
-        return isinstance(self.inputs[name].layout(name), TableLayout)
+    @cached_property
+    def _table_names(self) -> frozenset[str]:
+        return frozenset(name for name, one in self.inputs.items() if isinstance(one.layout(name), TableLayout))
 
     def encode(self, batch: pa.RecordBatch) -> Encoded:
         """Arrow rows → arrays by part: `table.numbers`, `table.codes`, `NAME.ids`, `NAME.weights`, `NAME.pixels`.
@@ -48,7 +50,7 @@ class Fields:
         parts: Encoded = {}
         for name, one in self.inputs.items():
             for part, values in _at(name, one.encode, batch).items():
-                if isinstance(values, Ragged) or not self._is_table(name):
+                if isinstance(values, Ragged) or name not in self._table_names:
                     parts[f"{name}.{part}"] = values
                 elif values.shape[1]:
                     table.setdefault(part, []).append(values)

@@ -11,16 +11,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError
-from ceiba.fields.category import is_numeric, natural_order
-from ceiba.fields.columns import as_labels, as_text, no_values, plain, spelled_alike
+from ceiba.fields.columns import as_labels, distinct_labels, no_values, plain
 from ceiba.fields.counts import Counts
 from ceiba.fields.field import Encoded, Field, FieldSpec, Target
+from ceiba.fields.vocabulary import Vocabulary, is_numeric, natural_order
 
 Members = tuple[NDArray[np.int64], pa.Array, NDArray[np.bool_]]
 
 
 def members(column: pa.Array, separator: str | None) -> Members:
-    """The row of each member, the members' labels, and which rows are missing (null or empty text, no empty list).
+    """The row of each member, the members, and which rows are missing (null or empty text, but no empty list).
 
     Raises: DataError for text without a separator.
     """
@@ -30,13 +30,10 @@ def members(column: pa.Array, separator: str | None) -> Members:
     if not _is_list(array.type):
         if separator is None:
             raise DataError("must hold lists, or have a separator", f"the Arrow type {array.type}", "Set its separator")
-        text = as_labels(array)
-        array = pc.split_pattern(text, pattern=separator)
+        array = pc.split_pattern(as_labels(array), pattern=separator)
     missing = array.is_null().to_numpy(zero_copy_only=False)
     rows = pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64)
-    labels = as_labels(as_text(pc.list_flatten(array)))
-    known = labels.is_valid().to_numpy(zero_copy_only=False)
-    return rows[known], labels.drop_null(), missing
+    return rows, pc.list_flatten(array), missing
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -58,18 +55,16 @@ class SetField(Field):
     missing_target: Literal["missing", "empty"]
 
     @cached_property
-    def _vocabulary(self) -> pa.Array:
-        return pa.array(self.labels, pa.string())
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.labels, self.numeric)
 
     def _hot(self, column: pa.Array) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Rows × (labels and one for the rest), and which rows are missing."""
+        """Rows × (labels, one for the rest, one for no label at all), and which rows are missing."""
         rows, labels, missing = members(column, self.separator)
-        found = pc.index_in(labels, value_set=self._vocabulary)
-        if self.numeric:
-            found = pc.coalesce(found, pc.index_in(spelled_alike(labels), value_set=self._vocabulary))
-        hot = np.zeros((len(missing), len(self.labels) + 1), np.float32)
-        hot[rows, pc.fill_null(found, len(self.labels)).to_numpy(zero_copy_only=False)] = 1.0
-        return hot, missing
+        hot = np.zeros((len(missing), len(self.labels) + 2), np.float32)
+        found = self._vocabulary.find(labels)
+        hot[rows, np.where(found >= 0, found, len(self.labels) - 1 - found)] = 1.0
+        return hot[:, :-1], missing
 
     def encode(self, column: pa.Array) -> Encoded:
         hot, missing = self._hot(column)
@@ -112,9 +107,9 @@ class SetSpec(FieldSpec):
         for chunk in column:
             rows, labels, missing = members(chunk, self.separator)
             any_missing = any_missing or bool(missing.any())
-            encoded = labels.dictionary_encode()
-            pairs = np.unique(rows * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy(zero_copy_only=False))
-            counts.add(pairs % max(1, len(encoded.dictionary)), encoded.dictionary)
+            places, distinct = distinct_labels(as_labels(labels))
+            pairs = np.unique(np.stack([rows, places]), axis=1)
+            counts.add(pairs[1], distinct)
         kept, rows_with = counts.most(self.max_labels, self.min_rows)
         if not counts:
             raise no_values("must hold a label")

@@ -1,0 +1,59 @@
+"""Labels in a fixed order, and where a value stands among them."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ceiba.fields.columns import as_labels, distinct_values, spelled_alike
+
+UNSEEN, MISSING = -1, -2
+
+
+class Vocabulary:
+    """Finds the place of each value of a column; `numeric` labels are found in any spelling of their number."""
+
+    def __init__(self, labels: tuple[str, ...], numeric: bool):
+        self._labels = pa.array(labels, pa.string())
+        self._numeric = numeric
+
+    def find(self, column: pa.Array) -> NDArray[np.int64]:
+        """For each row the place of its label, UNSEEN or MISSING; text is handled once a distinct value."""
+        rows, values = distinct_values(column)
+        return np.append(self._places(values), MISSING)[rows]
+
+    def _places(self, values: pa.Array) -> NDArray[np.int64]:
+        if pa.types.is_string(values.type):
+            found = pc.index_in(values, value_set=self._labels)
+            if found.null_count == 0:  # a label names itself: the common case needs no further look
+                return np.asarray(found, dtype=np.int64)
+        labels = as_labels(values)
+        found = pc.index_in(labels, value_set=self._labels)
+        if self._numeric:
+            found = pc.coalesce(found, pc.index_in(spelled_alike(labels), value_set=self._labels))
+        places = pc.fill_null(found, UNSEEN).to_numpy(zero_copy_only=False).astype(np.int64)
+        return np.where(labels.is_null().to_numpy(zero_copy_only=False), MISSING, places)
+
+
+def is_numeric(labels: list[str]) -> bool:
+    """Whether every label is spelled as a number column spells it, so that other spellings of a number may match."""
+    column = pa.array(labels, pa.string())
+    return bool(pc.all(pc.fill_null(pc.equal(spelled_alike(column), column), False)).as_py())
+
+
+def natural_order(labels: list[str]) -> list[int]:
+    """Numbers by size, other labels by their characters."""
+    sizes = [_size(label) for label in labels]
+    if all(size is not None for size in sizes):
+        return sorted(range(len(labels)), key=lambda place: (sizes[place], labels[place]))
+    return sorted(range(len(labels)), key=labels.__getitem__)
+
+
+def _size(label: str) -> float | None:
+    try:
+        size = float(label)
+    except ValueError:
+        return None
+    return size if math.isfinite(size) else None
