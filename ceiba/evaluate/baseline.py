@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ceiba.answers import Answer
 from ceiba.base.keys import generator
 from ceiba.evaluate.gather import read_truth
-from ceiba.evaluate.quick import Quick, fit_quick, most_rows
+from ceiba.evaluate.quick import Inputs, Quick, fit_inputs, fit_quick, input_kinds, most_rows, one_thread, quick_scores
 from ceiba.fields import Fields
 from ceiba.metrics import figures, known_rows
 from ceiba.read import Frame
@@ -49,7 +49,7 @@ class Baselines:
         constant = {name: one.scores(frame.num_rows) for name, one in self.constant.items()}
         found: dict[str, dict[str, Array]] = {"constant": constant}
         if self.quick:
-            found["quick"] = {name: one.scores(frame) for name, one in self.quick.items()}
+            found["quick"] = quick_scores(self.quick, frame)
         return found
 
     def figures(self, frame: Frame, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -91,7 +91,7 @@ def fit_constant(answer: Answer, truth: Array) -> Constant:
 def fit_baselines(train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int = 0) -> Baselines:
     """Learn both baselines of every output from the training rows, a keyed choice of them where they are many.
 
-    An output that its training rows leave without two values has only a constant.
+    An output that its training rows leave without two values has only a constant, as have inputs of unknown kinds.
 
     Raises: MissingPackage without scikit-learn; DataError for a column that is absent or holds a bad value.
     """
@@ -99,20 +99,29 @@ def fit_baselines(train: Frame, fields: Fields, answers: Mapping[str, Answer], s
     quick: dict[str, Quick] = {}
     seconds: dict[str, float] = {}
     notes: list[str] = []
-    limit = most_rows(fields)
+    built: dict[bytes, tuple[Inputs, Any]] = {}
     for name, answer in answers.items():
         truth = read_truth(train, name, fields.outputs[name], answer)
-        rows = np.flatnonzero(known_rows(truth))
-        if len(rows) == 0:
+        known = np.flatnonzero(known_rows(truth))
+        if len(known) == 0:
             continue
-        constant[name] = fit_constant(answer, truth[rows])
-        if len(rows) > limit:
-            rows = np.sort(generator(seed, "quick baseline", name).choice(rows, limit, replace=False))
-            notes.append(f"The quick baseline of '{name}' learnt from {limit:,} of {train.num_rows:,} training rows")
-        if len(np.unique(truth[rows], axis=0)) < 2:
+        constant[name] = fit_constant(answer, truth[known])
+        rows = chosen_rows(known, most_rows(fields), seed)
+        if len(rows) < len(known):
+            notes.append(f"The quick baseline of '{name}' learnt from {len(rows):,} of {len(known):,} training rows")
+        if not input_kinds(fields) or len(np.unique(truth[rows], axis=0)) < 2:
             continue
         began = time.perf_counter()
-        model = fit_quick(train.take(rows), fields, answer, truth[rows], seed)
-        if model is not None:
-            quick[name], seconds[name] = model, time.perf_counter() - began
+        with one_thread():
+            if rows.tobytes() not in built:
+                built[rows.tobytes()] = fit_inputs(train.take(rows), fields, seed)
+            quick[name] = fit_quick(*built[rows.tobytes()], fields, answer, truth[rows], seed)
+        seconds[name] = time.perf_counter() - began
     return Baselines(fields, dict(answers), constant, quick, tuple(notes), seconds)
+
+
+def chosen_rows(rows: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.int64]:
+    """The rows, or a keyed choice of the most that are quick to learn, in rising order."""
+    if len(rows) <= limit:
+        return rows
+    return np.sort(generator(seed, "quick baseline").choice(rows, limit, replace=False))

@@ -4,13 +4,12 @@ Tables: histogram gradient boosting. Text: TF-IDF and a linear model. Images: a 
 text or images: gradient boosting on its columns and a few components of the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.answers import Answer
@@ -21,13 +20,33 @@ from ceiba.read import Frame
 
 MOST_TABLE_ROWS, MOST_TEXT_ROWS, MOST_IMAGE_ROWS = 50_000, 20_000, 3_000
 ROUNDS = 100
-FEWEST_ROUNDS = 10
-MOST_TREES = 1_000
+FEWEST_ROUNDS = 20
+MOST_TREES = 400
+RATE, MOST_RATE = 0.1, 0.3
 TEXT_STRENGTH, IMAGE_STRENGTH = 5.0, 0.02
 LINEAR_STEPS = 200
 LINEAR_TOLERANCE = 1e-3
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The way from rows to the columns of numbers that quick models read; outputs of the same rows share it."""
+
+    columns: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """What the columns are, for a person."""
+        return " and ".join(part.text for part in self.parts)
+
+    def matrices(self, frame: Frame) -> Iterator[Matrix]:
+        """The columns of every row, a batch at a time."""
+        for batch in frame.batches(self.columns):
+            if batch.num_rows:
+                yield joined([part.transform(batch) for part in self.parts])
 
 
 @dataclass(frozen=True)
@@ -40,28 +59,33 @@ class Quick:
     """Training rows it learnt from."""
     kind: str
     num_labels: int
-    columns: tuple[str, ...]
-    parts: tuple[Part, ...]
+    inputs: Inputs
     models: tuple[Any, ...]
 
-    def scores(self, frame: Frame) -> Array:
-        """Probabilities, or numbers in the user's units, of every row."""
-        with one_thread():
-            found = [
-                self._scores(joined([part.transform(batch) for part in self.parts]))
-                for batch in frame.batches(self.columns)
-                if batch.num_rows
-            ]
-        width = () if self.kind in ("binary", "number") else (self.num_labels,)
-        return np.concatenate(found) if found else np.empty((0, *width))
-
-    def _scores(self, matrix: Matrix) -> Array:
+    def scores(self, matrix: Matrix) -> Array:
+        """Probabilities, or numbers in the user's units."""
         if self.kind == "number":
             return np.asarray(self.models[0].predict(matrix), dtype=np.float64)
         if self.kind == "labels":
             return np.column_stack([_probabilities(model, matrix, 2)[:, 1] for model in self.models])
         probabilities = _probabilities(self.models[0], matrix, self.num_labels)
         return probabilities[:, 1] if self.kind == "binary" else probabilities
+
+    def no_scores(self) -> Array:
+        """The scores of no rows."""
+        return np.empty((0,) if self.kind in ("binary", "number") else (0, self.num_labels))
+
+
+def quick_scores(models: Mapping[str, Quick], frame: Frame) -> dict[str, Array]:
+    """Scores of every row by output; the inputs that outputs share are built once."""
+    found: dict[str, list[Array]] = {name: [] for name in models}
+    with one_thread():
+        for inputs in {id(model.inputs): model.inputs for model in models.values()}.values():
+            sharing = {name: model for name, model in models.items() if model.inputs is inputs}
+            for matrix in inputs.matrices(frame):
+                for name, model in sharing.items():
+                    found[name].append(model.scores(matrix))
+    return {name: np.concatenate(parts or [models[name].no_scores()]) for name, parts in found.items()}
 
 
 def _probabilities(model: Any, matrix: Matrix, num_classes: int) -> Array:
@@ -104,55 +128,43 @@ def most_rows(fields: Fields) -> int:
     return MOST_TEXT_ROWS if "text" in kinds else MOST_TABLE_ROWS
 
 
-def fit_parts(fields: Fields, rows: pa.RecordBatch, seed: int) -> tuple[list[Part], Matrix]:
+def fit_inputs(train: Frame, fields: Fields, seed: int) -> tuple[Inputs, Matrix]:
     """The inputs as columns of numbers: all in full, or text and images condensed beside a table."""
-    parts = []
-    has_table = bool(table_columns(fields))
-    if has_table:
-        parts.append(fit_table(fields, rows))
-    for name, one in fields.inputs.items():
-        if one.kind in ("text", "image"):
-            part = fit_text(name, rows) if one.kind == "text" else fit_image(name, one, rows)
-            parts.append(condensed(*part, seed) if has_table else part)
-    return [part for part, _ in parts], joined([matrix for _, matrix in parts])
-
-
-def fit_quick(train: Frame, fields: Fields, answer: Answer, truth: Array, seed: int) -> Quick | None:
-    """Learn one output from rows whose truths are all there; None where no input is of a kind that it reads."""
-    if not input_kinds(fields):
-        return None
-    columns = tuple(name for name, one in fields.inputs.items() if one.kind in ("text", "image")) + tuple(
-        table_columns(fields)
-    )
+    table = table_columns(fields)
+    others = {name: one for name, one in fields.inputs.items() if one.kind in ("text", "image")}
+    columns = (*table, *others)
     rows = train.select(columns).to_table().combine_chunks().to_batches()[0]
-    with one_thread():
-        return _fit_rows(rows, fields, answer, truth, seed, columns)
+    parts = [fit_table(fields, rows)] if table else []
+    for name, one in others.items():
+        part = fit_text(name, rows) if one.kind == "text" else fit_image(name, one, rows)
+        parts.append(condensed(*part, seed) if table else part)
+    return Inputs(columns, tuple(part for part, _ in parts)), joined([matrix for _, matrix in parts])
 
 
-def _fit_rows(
-    rows: pa.RecordBatch, fields: Fields, answer: Answer, truth: Array, seed: int, columns: tuple[str, ...]
-) -> Quick:
+def fit_quick(inputs: Inputs, matrix: Matrix, fields: Fields, answer: Answer, truth: Array, seed: int) -> Quick:
+    """Learn one output from rows whose truths are all there."""
     kinds = input_kinds(fields)
-    parts, matrix = fit_parts(fields, rows, seed)
     num_labels = len(getattr(answer, "labels", ()))
     if "table" in kinds:
-        is_category = [flag for part in parts for flag in part.is_category]
+        is_category = [flag for part in inputs.parts for flag in part.is_category]
         models, what = fit_trees(matrix, truth, answer.kind, is_category, num_labels, seed)
     else:
         strength = IMAGE_STRENGTH if "image" in kinds else TEXT_STRENGTH
         models, what = fit_linear(matrix, truth, answer.kind, strength, seed)
-    text = f"{what} on {' and '.join(part.text for part in parts)}"
-    return Quick(text, len(truth), answer.kind, num_labels, columns, tuple(parts), models)
+    return Quick(f"{what} on {inputs.text}", len(truth), answer.kind, num_labels, inputs, models)
 
 
 def fit_trees(
     matrix: Matrix, truth: Array, kind: str, is_category: list[bool], num_labels: int, seed: int
 ) -> tuple[tuple[Any, ...], str]:
-    """Histogram gradient boosting with scikit-learn's own settings; fewer rounds where every round grows many trees."""
+    """Histogram gradient boosting as scikit-learn sets it; fewer, longer steps where a step grows many trees."""
     ensemble = require("sklearn.ensemble", "train", TO)
     trees_a_round = num_labels if kind in ("classes", "labels") else 1
     rounds = int(np.clip(MOST_TREES // max(trees_a_round, 1), FEWEST_ROUNDS, ROUNDS))
-    options = {"categorical_features": is_category, "max_iter": rounds, "random_state": seed}
+    options = {
+        "categorical_features": is_category, "max_iter": rounds, "random_state": seed,
+        "learning_rate": min(RATE * ROUNDS / rounds, MOST_RATE),
+    }  # fmt: skip
     what = f"gradient boosting ({rounds} rounds)"
     if kind == "number":
         return (ensemble.HistGradientBoostingRegressor(**options).fit(matrix, truth),), what

@@ -90,7 +90,7 @@ def test_no_threshold_beats_the_chosen_one(metric: str, ties: bool) -> None:
     }[metric]
     cut = choose_threshold(truth, scores, metric)  # type: ignore[arg-type]
     best = max(score(truth, scores >= other) for other in np.linspace(0, 1, 401))
-    assert score(truth, scores >= cut) == pytest.approx(best, abs=1e-12)
+    assert score(truth, scores >= cut) >= best - 1e-12
 
 
 def test_a_threshold_is_one_half_where_nothing_speaks_against_it() -> None:
