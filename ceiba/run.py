@@ -18,7 +18,7 @@ from ceiba.bundle import Bundle, open_bundle, write_bundle
 from ceiba.evaluate import evaluate, fit_baselines
 from ceiba.model import TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
-from ceiba.prepare import Splits, fit_fields, load_splits, prepare_arrays
+from ceiba.prepare import Splits, fit_fields, load_splits, prepare_arrays, profile
 from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, thresholds_of
 from ceiba.report import card, render_html
 from ceiba.train import choose_thresholds, fit, run_folder
@@ -60,7 +60,8 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     """The same, from rows that are already read and shared out."""
     frames = splits.parts()
     with phases("prepare"):
-        recipe, notes = complete(recipe, splits.train)
+        found = profile(splits.train, list(recipe.outputs), {name: frames[name] for name in frames if name != "train"})
+        recipe = complete(recipe, splits.train, found.kinds)
         seed, weight = recipe.train.seed, recipe.data.weight
         fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs, shared=recipe.shared_inputs, seed=seed)
         arrays = {name: prepare_arrays(frames[name], fields, weight) for name in ("train", "valid")}
@@ -77,8 +78,9 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         baselines = fit_baselines(splits.train, fields, answers, seed) if recipe.evaluate.baselines else None
         measured = {name: frame for name, frame in frames.items() if name != "train"}
         report = evaluate(predictor, measured, slices=recipe.evaluate.slices, baselines=baselines, seed=seed)
-    report["notes"] = [*splits.notes, *notes, *report["notes"]]
-    report |= {"title": recipe.title, "history": trained.history, "recipe": recipe.to_yaml()}
+    report["notes"] = [*splits.notes, *(caution.text for caution in found.warnings), *report["notes"]]
+    report |= {"title": recipe.title, "data": found.to_json(), "history": trained.history}
+    report["recipe"] = recipe.to_yaml(folder / "bundle")
     report["cost"] |= {
         "seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters,
         "peak_memory_bytes": memory.bytes, "train_rows_per_second": trained.rows_per_second,
@@ -87,7 +89,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     path = write_bundle(
         folder / "bundle", kind="model", model=model.to_json(),
         answers={name: answer.to_json() for name, answer in answers.items()},
-        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=recipe.to_yaml(folder / "bundle"),
+        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=report["recipe"],
         weights=save_weights(model), report=report, report_html=render_html(report), card=card(report),
         data_hash=splits.train.identity, meta={"ids": list(recipe.data.ids), "reading": recipe.reading},
     )  # fmt: skip

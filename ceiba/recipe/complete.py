@@ -10,7 +10,6 @@ from ceiba.encoders import ENCODERS
 from ceiba.fields import Fields
 from ceiba.heads import OutputLayout
 from ceiba.model import ModelSpec
-from ceiba.prepare import infer_kinds
 from ceiba.read import Frame
 from ceiba.recipe.spec import AUTO, HEAD_OF_KIND, InputSpec, OutputSpec, Recipe, group_of
 from ceiba.trunks import TRUNKS
@@ -21,16 +20,13 @@ NGRAMS = "ngrams"
 BAG = "bag"
 
 
-def complete(recipe: Recipe, frame: Frame) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with every kind, encoder and head written out, and notes on what was inferred.
+def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
+    """The recipe with every kind, encoder and head written out; `kinds` are those that the data suggest, by column.
 
     Raises: RecipeError for a column that the data do not have.
     """
     targets = list(recipe.outputs)
     _known_columns(recipe, frame)
-    open_inputs = recipe.inputs is None or any(one.kind == AUTO for one in recipe.inputs.values())
-    open_outputs = any(one.kind == AUTO for one in recipe.outputs.values())
-    kinds, notes = infer_kinds(frame, targets) if open_inputs or open_outputs else ({}, ())
     passed = {*targets, *recipe.data.ids, recipe.data.weight, recipe.data.split.column}
     inputs: Mapping[str, InputSpec] = recipe.inputs if recipe.inputs is not None else {
         name: InputSpec.model_validate(kind) for name, kind in kinds.items() if name not in passed and kind != "id"
@@ -43,9 +39,7 @@ def complete(recipe: Recipe, frame: Frame) -> tuple[Recipe, tuple[str, ...]]:
     outputs = {
         name: _output(one, kinds[name] if one.kind == AUTO else one.kind) for name, one in recipe.outputs.items()
     }
-    return recipe.model_copy(
-        update={"inputs": filled, "outputs": outputs, "model": _network(recipe, filled, table)}
-    ), notes
+    return recipe.model_copy(update={"inputs": filled, "outputs": outputs, "model": _network(recipe, filled, table)})
 
 
 def _known_columns(recipe: Recipe, frame: Frame) -> None:

@@ -147,15 +147,15 @@ def _train_epoch(run: Run, sinks: list[Sink], stop: StopRequest, progress: Progr
     """The rest of the epoch in hand; returns its mean loss."""
     epoch, start = divmod(run.at.step, run.train.per_epoch)
     loss_sum = torch.full((), run.at.loss_sum, dtype=torch.float64, device=run.device)
-    recent = torch.zeros((), device=run.device)
+    recent, logged = torch.zeros((), device=run.device), run.at.step
     for batch in run.train.epoch(epoch, start):
         loss = run.step(batch)
         loss_sum += loss
         recent += loss
         progress.advance()
         if run.at.step % run.spec.log_every == 0:
-            _log(run, sinks, float(recent) / run.spec.log_every, progress)
-            recent.zero_()
+            _log(run, sinks, float(recent) / (run.at.step - logged), progress)
+            recent, logged = torch.zeros_like(recent), run.at.step
         if stop.exit_code is not None:
             break
     run.at.loss_sum = float(loss_sum)
