@@ -61,7 +61,7 @@ def as_numbers(array: pa.Array, start: int | None = None) -> NDArray[np.float32]
 
     Raises: DataError for text that spells no number, and for numbers that float32 cannot hold.
     """
-    array = plain(array)
+    array = given = plain(array)
     kind = array.type
     if pa.types.is_string(kind):
         array = _parse(array, start)
@@ -74,7 +74,7 @@ def as_numbers(array: pa.Array, start: int | None = None) -> NDArray[np.float32]
     if np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         rule = "be a finite number below 3.4e38"
-        raise bad_value(rule, array[row].as_py(), None if start is None else start + row)
+        raise bad_value(rule, given[row].as_py(), None if start is None else start + row)
     return values
 
 

@@ -1,5 +1,6 @@
 """Text as a row of token ids: words, characters, or byte-level pairs."""
 
+import dataclasses
 import functools
 import os
 from abc import abstractmethod
@@ -49,7 +50,7 @@ class TokenizerSpec(Spec):
         if max_tokens is not None:
             return field
         lengths = np.array([len(ids) for ids in field.token_ids([text for text in known.tolist() if text])])
-        longest = int(np.quantile(lengths, LENGTH_LEVEL, method="higher"))
+        longest = int(np.quantile(lengths, LENGTH_LEVEL, method="inverted_cdf"))
         return TokenField(self, min(max(1, longest), MOST_TOKENS), field.trained)
 
 
@@ -141,7 +142,7 @@ class TokenField(Field):
 
     options: TokenizerSpec
     max_tokens: int
-    trained: str
+    trained: str = dataclasses.field(repr=False)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

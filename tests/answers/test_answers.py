@@ -1,0 +1,110 @@
+"""Logits → what a person reads."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit
+from scipy.special import softmax as reference_softmax
+
+from ceiba.answers import (
+    ANSWERS,
+    Answer,
+    BinaryAnswer,
+    ClassesAnswer,
+    LabelsAnswer,
+    NumberAnswer,
+    load_answer,
+    sigmoid,
+    softmax,
+)
+from ceiba.base.errors import BundleError
+
+EXAMPLES: dict[str, tuple[Answer, tuple[int, ...]]] = {
+    "binary": (BinaryAnswer(("no", "yes"), 0.3), ()),
+    "classes": (ClassesAnswer(("a", "b", "c")), (3,)),
+    "labels": (LabelsAnswer(("a", "b", "c"), (0.5, 0.1, 0.9)), (3,)),
+    "number": (NumberAnswer(mean=0.1 + 0.2, std=1 / 3, log=True), ()),
+}
+every_answer = pytest.mark.parametrize("kind", list(ANSWERS))
+
+
+def test_every_answer_has_an_example() -> None:
+    assert EXAMPLES.keys() == ANSWERS.keys()
+
+
+@every_answer
+def test_an_answer_survives_json_with_every_bit(kind: str) -> None:
+    answer, _ = EXAMPLES[kind]
+    assert load_answer(json.loads(json.dumps(answer.to_json()))) == answer
+    assert answer.to_json()["kind"] == kind
+
+
+@every_answer
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_every_column_has_a_value_for_each_row(kind: str, rows: int) -> None:
+    answer, shape = EXAMPLES[kind]
+    logits = np.random.default_rng(0).normal(size=(rows, *shape)).astype(np.float32)
+    columns = answer.columns("y", logits)
+    assert next(iter(columns)) == "y"
+    assert all(len(column) == rows and column.null_count == 0 for column in columns.values())
+    assert answer.scores(logits).shape == (rows, *shape)
+    alone = [answer.columns("y", logits[row : row + 1]) for row in range(rows)]
+    for name, column in columns.items():
+        assert column.to_pylist() == [one[name][0].as_py() for one in alone]
+
+
+def test_probabilities_are_those_of_scipy_and_never_overflow() -> None:
+    logits = np.array([[-1e4, 0.0, 1e4], [1e300, 1e300, 0.0], [-5.0, 2.0, 3.0]])
+    with np.errstate(all="raise", under="ignore"):
+        np.testing.assert_allclose(softmax(logits), reference_softmax(logits, axis=1), rtol=1e-12)
+        np.testing.assert_allclose(sigmoid(logits), expit(logits), rtol=1e-12)
+    assert softmax(np.zeros((0, 3))).shape == (0, 3)
+
+
+def test_a_binary_answer_tells_the_probability_of_the_label_it_names() -> None:
+    columns = BinaryAnswer(("no", "yes"), 0.2).columns("y", np.array([-1.0, -5.0]))
+    assert columns["y"].to_pylist() == ["yes", "no"]
+    np.testing.assert_allclose(columns["y_probability"], [expit(-1), expit(5)])
+    np.testing.assert_allclose(columns["y_yes"], expit([-1, -5]))
+    assert list(columns) == ["y", "y_probability", "y_no", "y_yes"]
+
+
+def test_classes_name_the_most_probable_and_the_first_of_equals() -> None:
+    columns = ClassesAnswer(("a", "b")).columns("y", np.array([[0.0, 1.0], [2.0, 2.0]]))
+    assert columns["y"].to_pylist() == ["b", "a"]
+    np.testing.assert_allclose(columns["y_probability"], [expit(1), 0.5])
+
+
+def test_many_classes_have_no_column_each() -> None:
+    labels = tuple(f"c{place}" for place in range(21))
+    assert list(ClassesAnswer(labels).columns("y", np.zeros((2, 21)))) == ["y", "y_probability"]
+    assert len(ClassesAnswer(labels[:20]).columns("y", np.zeros((2, 20)))) == 22
+
+
+def test_a_label_named_probability_does_not_hide_the_probability() -> None:
+    columns = ClassesAnswer(("probability", "b")).columns("y", np.array([[0.0, 9.0]]))
+    assert columns["y_probability"][0].as_py() > 0.9
+
+
+def test_labels_are_lists_that_may_be_empty() -> None:
+    columns = LabelsAnswer(("a", "b")).columns("y", np.array([[1.0, -1.0], [-1.0, -1.0], [1.0, 1.0]]))
+    assert columns["y"].type == pa.list_(pa.string())
+    assert columns["y"].to_pylist() == [["a"], [], ["a", "b"]]
+    strict = LabelsAnswer(("a", "b"), (0.9, 0.1)).columns("y", np.array([[1.0, -1.0]]))
+    assert strict["y"].to_pylist() == [["b"]]
+
+
+def test_a_number_comes_back_in_the_users_unit() -> None:
+    values = np.array([0.0, 3.0, 1e6])
+    standardized = (np.log1p(values) - 2.0) / 0.5
+    np.testing.assert_allclose(NumberAnswer(2.0, 0.5, log=True).scores(standardized), values, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(NumberAnswer(2.0, 0.5).columns("y", np.array([1.0]))["y"], [2.5])
+
+
+@pytest.mark.parametrize("value", [{}, {"kind": "binry"}, {"kind": "binary"}, {"kind": "number", "mean": 0, "more": 1}])
+def test_json_that_is_no_answer_is_refused(value: dict[str, object]) -> None:
+    with pytest.raises(BundleError) as told:
+        load_answer(value)
+    assert "\n" not in str(told.value)
