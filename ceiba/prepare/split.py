@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ceiba.base.errors import DataError, RecipeError, nearest
 from ceiba.prepare.assign import TEST, TRAIN, VALID, assign, group_codes, spread, time_order
 from ceiba.prepare.cleaning import clean_frame
+from ceiba.prepare.damaged import readable_rows
 from ceiba.prepare.spec import DataSpec
 from ceiba.prepare.targets import has_target, stratum
 from ceiba.read import Frame, open_frame
@@ -113,6 +114,8 @@ def _opened(spec: DataSpec, targets: Sequence[str]) -> tuple[dict[str, Frame], d
         if source is None:
             continue
         frame = clean_frame(open_frame(source, spec.reading()), spec.clean)
+        if spec.damaged == "skip":
+            frame = _without_damaged(frame)
         for column in (*targets, *([spec.weight] if spec.weight else [])):
             if column not in frame.names:
                 raise DataError(
@@ -125,6 +128,14 @@ def _opened(spec: DataSpec, targets: Sequence[str]) -> tuple[dict[str, Frame], d
             frame = frame.take(kept)
         frames[name], rows[name] = frame, kept
     return frames, rows
+
+
+def _without_damaged(frame: Frame) -> Frame:
+    rows = readable_rows(frame)
+    if len(rows) == frame.num_rows:
+        return frame
+    lost = frame.num_rows - len(rows)
+    return frame.take(rows).noted(f"{frame.origin}: {lost} of {frame.num_rows} rows with a damaged image were left out")
 
 
 def _grouping(spec: DataSpec, frame: Frame, kept: Rows, targets: Sequence[str]) -> tuple[NDArray[np.int64] | None, str]:

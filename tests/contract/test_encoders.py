@@ -126,9 +126,10 @@ def test_number_embeddings(name: str, numbers: str) -> None:
     assert encoder(parts_of(TABLE)).values.isfinite().all()
 
 
-def test_piecewise_without_bins_is_refused() -> None:
-    with pytest.raises(RecipeError, match="needs bins"):
-        build("table", "mlp", TableLayout(("a",), 1, (), ((),)), numbers="piecewise")
+def test_piecewise_without_bins_takes_the_number_as_it_is() -> None:
+    encoder = build("table", "mlp", TableLayout(("a",), 1, (), ((),)), numbers="piecewise")
+    numbers = torch.tensor([[-1e4], [0.0], [1e4]])
+    torch.testing.assert_close(encoder.features.numbers.encode(numbers), numbers.unsqueeze(-1))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("table", "tokens"), ("text", "transformer"), ("image", "vit")])

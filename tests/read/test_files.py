@@ -126,6 +126,10 @@ def test_batches_of_images_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_one_table_of_an_archive_is_read(tmp_path: Path, form: str) -> None:
     path = pack(tmp_path / form, {"data/t.csv": b"a,b\n1,x\n", "README.md": b"x"})
     assert open_frame(path).to_table().to_pylist() == [{"a": 1, "b": "x"}]
+    assert open_frame(path).origin == f"{path}:data/t.csv"
+    ragged = pack(tmp_path / ("3" + form), {"data/t.csv": b"a,b\n1,x\n1\n"})
+    with pytest.raises(DataError, match=rf"3{form}:data/t.csv:3 must have 2 cells"):
+        open_frame(ragged)
     two = pack(tmp_path / ("2" + form), {"t.csv": b"a\n1\n", "u.csv": b"a\n1\n"})
     with pytest.raises(DataError, match=r"must hold images or one table. Got t.csv, u.csv"):
         open_frame(two)
@@ -320,6 +324,13 @@ def test_paths_that_are_wrong(write: Write, tmp_path: Path) -> None:
         open_frame(tmp_path / "trian.csv")
     with pytest.raises(DataError, match=r"Got no folder .*nowhere"):
         open_frame(tmp_path / "nowhere" / "a.csv")
+    with pytest.raises(DataError, match=r"data must be a path.*File name too long"):
+        open_frame("a,b\n" * 5000)
+    with pytest.raises(DataError, match=r"data must be a path.*null byte"):
+        open_frame("a\0.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"pipe.csv must be a plain file"):
+        open_frame(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match=r"must match a file. Got none"):
         open_frame(str(tmp_path / "*.parquet"))
     with pytest.raises(DataError, match=r"must have a known format. Got 'xyz'. Set data.format to one of csv, tsv"):

@@ -225,6 +225,8 @@ def test_nan_in_json_is_read(write: Write) -> None:
         ("a.json", "[1, 2]", r"a.json:1 must be a JSON object, one row. Got a int"),
         ("a.json", "hello", r"a.json:1 must be JSON, an array of objects"),
         ("a.json", "", r"must be JSON"),
+        ("a.jsonl", '{"a": "\\ud800"}', r"must hold Unicode text. Got half a letter"),
+        ("a.jsonl", '{"a": "x"}\n' * 5000 + '{"a": "\\ud800"}', r"must hold Unicode text. Got half a letter"),
         ("a.json", '{"a": [1], "b": 2}', r"Got a int under 'b'"),
         ("a.json", '{"a": [1], "b": [1, 2]}', r"columns of one length. Got 1 in 'a' and 2 in 'b'"),
         ("a.json", '{"a": [1', r"a.json:1 must be JSON"),

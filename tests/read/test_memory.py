@@ -44,6 +44,18 @@ def test_every_kind_gives_the_same_rows(name: str) -> None:
     assert frame.identity == open_frame(SOURCES[name]).identity
 
 
+def test_rows_chosen_from_a_hub_data_set_are_the_chosen_ones() -> None:
+    class Dataset:
+        """As `datasets` has it: the form "arrow" honours the chosen rows, its C interface may not."""
+
+        def with_format(self, form: str) -> dict[slice, pa.Table] | object:
+            assert form == "arrow"
+            return type("Chosen", (), {"__getitem__": lambda self, rows: pa.table({"a": [2, 1]})})()
+
+    Dataset.__module__ = "datasets.arrow_dataset"
+    assert open_frame(Dataset()).to_table().to_pydict() == {"a": [2, 1]}
+
+
 @pytest.mark.parametrize("empty", [[], {}, pa.table({}), pd.DataFrame(), pl.DataFrame()], ids=str)
 def test_no_rows_and_no_columns(empty: object) -> None:
     assert open_frame(empty).num_rows == 0

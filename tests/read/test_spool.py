@@ -2,13 +2,15 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ceiba.base.errors import DataError
+from ceiba.base.errors import CeibaError, DataError
 from ceiba.base.files import MARK
 from ceiba.read import ReadSpec, content, content_hash, delimited, open_frame, spool
 
@@ -73,6 +75,83 @@ def test_a_frame_outlives_the_cache(write: Write, own_cache: Path) -> None:
         for file in entry.iterdir():
             file.unlink()
     assert frame.to_table().to_pylist() == rows
+
+
+def test_notes_name_the_file_that_was_opened(write: Write, own_cache: Path) -> None:
+    one, two = write("one.csv", "1,x\n2,y\n"), write("two.csv", "1,x\n2,y\n")
+    assert open_frame(one).notes[0].startswith(f"{one}: no header row")
+    assert open_frame(two).notes[0].startswith(f"{two}: no header row")
+    assert len(entries(own_cache)) == 1
+
+
+def test_a_cache_that_cannot_be_written(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "RACE_S", 0.0)
+    blocked = write("file", "not a folder")
+    monkeypatch.setenv("CEIBA_CACHE", str(blocked / "cache"))
+    path = write("a.csv", CSV)
+    time.sleep(0.02)
+    assert content_hash(path) == content_hash(path)  # not remembered, and no fault
+    with pytest.raises(CeibaError, match=r"cache must be writable.*set CEIBA_CACHE"):
+        open_frame(path)
+
+
+def test_a_file_that_cannot_be_read(write: Write, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(content, "digest", fail)
+    with pytest.raises(DataError, match=r"a.csv must be readable. Got Permission denied"):
+        open_frame(write("a.csv", CSV))
+
+
+PEAK = """
+import sys, threading, time
+from ceiba.read import decode, open_frame, rows as row_cuts, values
+decode.BLOCK_BYTES = row_cuts.SEGMENT_BYTES = 1 << 17  # small, so that small files are many of them
+values.CHUNK_ROWS = 1024
+peak, done = 0, False
+def anonymous():
+    return sum(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(("RssAnon", "RssShmem")))
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, anonymous())
+        time.sleep(0.002)
+open_frame(sys.argv[2]).to_table()
+before = anonymous()
+thread = threading.Thread(target=watch)
+thread.start()
+frame = open_frame(sys.argv[1])
+rows = sum(batch.num_rows for batch in frame.batches())
+done = True
+thread.join()
+print(rows, peak - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="anonymous memory is read from /proc")
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt"])
+def test_memory_does_not_grow_with_rows(tmp_path: Path, own_cache: Path, name: str) -> None:
+    line = {
+        "a.csv": '12345,0.25,"some words, here",x\n',
+        "a.jsonl": '{"a": 12345, "b": "some words"}\n',
+        "a.txt": "some words\n" * 3,
+    }
+    block = line[name] * 10_000
+    peaks = []
+    (tmp_path / f"warm-{name}").write_text(line[name] * 2000)
+    for blocks in (10, 60):
+        path = tmp_path / f"{blocks}-{name}"
+        with path.open("w") as file:
+            file.writelines(block for _ in range(blocks))
+        command = [sys.executable, "-c", PEAK, str(path), str(tmp_path / f"warm-{name}")]
+        own = os.environ | {"CEIBA_CACHE": str(tmp_path / str(blocks))}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=own)
+        rows, peak_kb = map(int, done.stdout.split())
+        assert rows == blocks * block.count("\n")
+        peaks.append(peak_kb)
+    growth_bytes = (max(peaks) - min(peaks)) * 1024
+    assert growth_bytes < 0.3 * path.stat().st_size * 5 / 6, peaks
 
 
 def test_the_cache_is_bounded_and_keeps_the_newest(

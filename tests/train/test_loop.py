@@ -19,7 +19,7 @@ from ceiba.fields import TableLayout
 from ceiba.heads import HEADS, OutputLayout
 from ceiba.model import Model, ModelSpec, build_model
 from ceiba.prepare import Arrays
-from ceiba.train import TrainSpec, Trained, fit
+from ceiba.train import Trained, TrainSpec, fit
 from ceiba.train.folder import run_folder
 
 NAMES = ("a", "b", "c", "d")
