@@ -20,9 +20,8 @@ def table(folder: Path, rows: int = 400) -> str:
         age, city = random.integers(18, 80), random.choice(["Rome", "Oslo", "Lima"])
         score = "" if random.random() < 0.05 else f"{random.normal():.3f}"
         rich = "yes" if age + 20 * (city == "Oslo") + random.normal(0, 5) > 55 else "no"
-        lines.append(
-            f"r{row},{age},{city},2020-{1 + row % 12:02d}-11,{score},{rich},{1000 + 90 * age + random.normal(0, 50):.0f}"
-        )
+        income = 1000 + 90 * age + random.normal(0, 50)
+        lines.append(f"r{row},{age},{city},2020-{1 + row % 12:02d}-11,{score},{rich},{income:.0f}")
     (folder / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return """
 data: {train: people.csv, ids: [id]}

@@ -31,7 +31,8 @@ def test_from_raw_file_to_answers(journey: Path, kind: str, capsys: pytest.Captu
     assert printed.count("truth:") == (6 if kind == "table" else 3)
     bundle = Path(figures["bundle"])
     assert {path.name for path in bundle.iterdir()} >= {
-        "ceiba.json", "recipe.yaml", "fields.json", "weights.safetensors", "report.json", "report.html", "card.md", "MANIFEST",
+        "ceiba.json", "recipe.yaml", "fields.json", "weights.safetensors",
+        "report.json", "report.html", "card.md", "MANIFEST",
     }  # fmt: skip
 
     assert main(["predict", "run", data, "--out", "answers.parquet"]) == 0

@@ -110,9 +110,10 @@ def test_ctrl_c_has_its_own_exit_code(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     undisturbed, _ = train(tmp_path / "whole")
     interrupted(tmp_path / "cut", 3, signal.SIGTERM)
+    kind = type("At", (Interrupted,), {"signal_at": 9, "signal": signal.SIGTERM})
+    batches = kind(arrays(100), 16, 0, AugmentSpec(noise=0.1))
     with pytest.raises(Stopped):
-        kind = type("At", (Interrupted,), {"signal_at": 9, "signal": signal.SIGTERM})
-        train(tmp_path / "cut", resume=True, batches=kind(arrays(100), 16, 0, AugmentSpec(noise=0.1)))
+        train(tmp_path / "cut", resume=True, batches=batches)
     newest = sorted((tmp_path / "cut/checkpoints").glob("step-*"))[-1] / "model.safetensors"
     content = bytearray(newest.read_bytes())
     content[-5] ^= 1

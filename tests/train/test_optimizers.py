@@ -68,7 +68,9 @@ def test_every_optimizer_is_held_against_its_equation() -> None:
     assert {case[0]["type"] for case in CASES} == set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize(("options", "equation"), CASES, ids=lambda case: str(case)[:60])
+@pytest.mark.parametrize(
+    ("options", "equation"), CASES, ids=[f"{case['type']}-{place}" for place, (case, _) in enumerate(CASES)]
+)
 def test_steps_follow_the_equation(options: dict[str, object], equation: Callable[..., Vector]) -> None:
     random = np.random.default_rng(0)
     start, gradients = random.normal(size=(3, 4)), [random.normal(size=(3, 4)) for _ in range(STEPS)]
