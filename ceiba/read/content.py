@@ -1,5 +1,6 @@
 """The hash of a file's content, remembered while the file is unchanged."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -34,7 +35,10 @@ def content_hash(path: Path) -> str:
 
     Raises: DataError if the file changes while it is read.
     """
-    return remembered(path, lambda: stamp(path), lambda: digest(path))
+    try:
+        return remembered(path, lambda: stamp(path), lambda: digest(path))
+    except OSError as error:
+        raise DataError(f"{path} must be readable", error.strerror or str(error), "Check the file") from error
 
 
 def watch(path: Path) -> Callable[[], None]:
@@ -70,7 +74,8 @@ def remembered(path: Path, stamps: Callable[[], list[int]], compute: Callable[[]
             f"{path} must not change while it is read", "another size or time", "Run again when it is whole"
         )
     if max(before[1:3]) / 1e9 < now_s - RACE_S:
-        write_bytes(memory, json.dumps({"path": place, "stamps": before, "hash": found}).encode())
+        with contextlib.suppress(OSError):  # what cannot be remembered is computed again
+            write_bytes(memory, json.dumps({"path": place, "stamps": before, "hash": found}).encode())
     return found
 
 

@@ -96,6 +96,15 @@ class Text:
         return found.decode(errors="ignore")
 
 
+def glance(path: Path) -> str:
+    """The beginning of a text file, read alone: enough to tell what it is, not to settle how it is written."""
+    with opened(path) as file:
+        start = file.read(SAMPLE_BYTES)
+    encoding = next((name for mark, name in MARKS if start.startswith(mark)), _unmarked(start))
+    text = start.decode(encoding, errors="replace").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return text[: text.rfind("\n") + 1] if len(start) == SAMPLE_BYTES and "\n" in text else text
+
+
 def examine(path: Path, encoding: str | None) -> Text:
     """Read the whole stream once and settle its encoding: the one given, else UTF-8 or UTF-16, else latin-1, noted.
 
@@ -203,9 +212,9 @@ class _Survey:
         encoding = self.found.encoding
         if self.decoder is None or self._cut_short():
             encoding = "cp1252" if self.has_controls and self._fits("cp1252") else "latin-1"
-            notes = (f"{self.path}: not UTF-8, read as {encoding}; set data.encoding if letters look wrong",)
+            notes = (f"not UTF-8, read as {encoding}; set data.encoding if letters look wrong",)
         elif encoding != "utf-8":
-            notes = (f"{self.path}: read as {encoding}",)
+            notes = (f"read as {encoding}",)
         return Text(self.path, encoding, self.found.mark_bytes, returns_only, self.has_quotes, notes)
 
     def _cut_short(self) -> bool:

@@ -141,7 +141,7 @@ class _Build:
                     writer.write_batch(parsed.batch)
         notes = self.text.notes + self.dialect.notes
         if skipped:
-            notes += (f"{self.text.path}: {skipped} ragged rows skipped, the first at line {first_skipped}",)
+            notes += (f"{skipped} ragged rows skipped, the first at line {first_skipped}",)
         return Settled(num_rows, notes), wider
 
     def segments(self) -> Iterator[Segment]:

@@ -60,20 +60,20 @@ def find_dialect(path: Path, sample: str, options: ReadSpec, usual: str, pair: C
 
     Raises: DataError for an empty file, a bad delimiter, or names that are no header.
     """
-    if not sample.strip("\r\n\ufeff"):
+    if not sample.strip().strip("\ufeff"):
         raise DataError(f"{path} must hold at least one row", "an empty file", "Name a file with data")
     delimiter = _delimiter(path, sample, options, usual)
     notes: tuple[str, ...] = ()
     if delimiter != usual and not options.delimiter:
-        notes += (f"{path}: cells are separated by {_word(delimiter)}",)
+        notes += (f"cells are separated by {_word(delimiter)}",)
     quote = delimiter != BLANK if options.quote is None else options.quote
     if options.quote is None and delimiter == "\t" and not pair():
         quote = False
-        notes += (f"{path}: quotes do not pair, so they are read as letters",)
+        notes += ("quotes do not pair, so they are read as letters",)
     rows, lines = _cells(sample, delimiter, quote)
     decimal = options.decimal or _decimal(rows, delimiter)
     if decimal != "." and options.decimal is None:
-        notes += (f"{path}: numbers are written with a decimal comma",)
+        notes += ("numbers are written with a decimal comma",)
     missing = (("",) if options.keep_usual else USUAL_MISSING) + options.missing
     names, skip_lines, header_notes = _header(path, rows, lines, options, missing, decimal)
     missing = tuple(dict.fromkeys(missing))
@@ -87,11 +87,13 @@ def _word(delimiter: str) -> str:
 def _cells(sample: str, delimiter: str, quote: bool) -> tuple[Rows, list[int]]:
     """The sampled rows that are not blank, and the number of lines up to the end of each."""
     if delimiter == BLANK:
-        found = [(line.split(), place + 1) for place, line in enumerate(sample.splitlines()) if line.strip()]
+        found = [(line.split(), place + 1) for place, line in enumerate(sample.split("\n")) if line.strip()]
         return [row for row, _ in found[:MOST_SAMPLED]], [line for _, line in found[:MOST_SAMPLED]]
     rows, lines = Rows(), list[int]()
+    # lines end at \n alone, as they are counted elsewhere; a bare \r is a letter like others here
+    lone = sample.replace("\r\n", "\n").replace("\r", " ")
     reader = csv.reader(
-        io.StringIO(sample, newline=""), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        io.StringIO(lone, newline="\n"), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
     )
     for row in reader:
         if row:
@@ -132,7 +134,7 @@ def _all_numbers(rows: Rows) -> bool:
 
 def looks_like_table(sample: str) -> bool:
     """Whether plain text is a table in disguise: all lines have one number of tabs, or are numbers in columns."""
-    lines = [line for line in sample.splitlines() if line.strip()][:MOST_SAMPLED]
+    lines = [line for line in sample.split("\n") if line.strip()][:MOST_SAMPLED]
     tabs = {line.count("\t") for line in lines}
     if len(lines) < 2:
         return False
@@ -152,7 +154,7 @@ def is_number(cell: str) -> bool:
 
 
 def _decimal(rows: Rows, delimiter: str) -> str:
-    """A decimal comma shows where a column is numbers with commas throughout; impossible where commas separate cells."""
+    """A decimal comma shows where a column is numbers with commas throughout; never where commas separate cells."""
     if delimiter == ",":
         return "."
     for column in zip(*(row for row in rows[1:] if len(row) == len(rows[0])), strict=True):
@@ -169,17 +171,17 @@ def _header(
     first = rows[0]
     if isinstance(options.header, tuple):
         repeated = tuple(first) == options.header
-        notes = (f"{path}: its first row repeats data.header and is left out",) if repeated else ()
+        notes = ("its first row repeats data.header and is left out",) if repeated else ()
         return _checked(path, options.header), lines[0] if repeated else 0, notes
     present = options.header if options.header is not None else _has_header(rows, missing, decimal)
     if present:
         names = tuple(name or f"column_{place}" for place, name in enumerate(first, start=1))
         unnamed = [name for name, found in zip(names, first, strict=True) if not found]
-        notes = (f"{path}: columns without a name are called {listed(unnamed)}",) if unnamed else ()
+        notes = (f"columns without a name are called {listed(unnamed)}",) if unnamed else ()
         return _checked(path, names), lines[0], notes
     width = Counter(len(row) for row in rows).most_common(1)[0][0]
     names = tuple(f"column_{place}" for place in range(1, width + 1))
-    told = f"{path}: no header row; columns are called {names[0]} to {names[-1]} (or give data.header)"
+    told = f"no header row; columns are called {names[0]} to {names[-1]} (or give data.header)"
     return names, 0, () if options.header is False else (told,)
 
 
@@ -192,7 +194,7 @@ def _checked(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _has_header(rows: Rows, missing: Sequence[str], decimal: str) -> bool:
-    """Whether the first row is names: it does not parse like its columns do, or no value repeats it."""
+    """Whether the first row is names: it differs in kind from its columns, or no value repeats it."""
     first, body = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     if any(len(cell) > LONGEST_NAME for cell in first):
         return False

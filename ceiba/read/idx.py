@@ -71,7 +71,7 @@ def read_idx(path: Path, options: ReadSpec) -> Frame:
         raise DataError("images and labels must be as many", got, "Name files that belong together")
     parts = [part for part in (images, labels) if part]
     identity = derived(content_hash(parts[0].path), VERSION, *(content_hash(part.path) for part in parts[1:]))
-    note = () if other else (f"{path}: found no file of its {'images' if labels else 'labels'} beside it",)
+    note = () if other else (f"found no file of its {'images' if labels else 'labels'} beside it",)
     return spooled(identity, str(path), lambda target: Settled(_write(images, labels, target), note))
 
 

@@ -60,7 +60,7 @@ def _read(path: Path, options: ReadSpec, form: str) -> Frame:
 
 def _gather(rows: Iterator[Row]) -> Iterator[Columns]:
     while chunk := list(islice(rows, CHUNK_ROWS)):
-        names = dict.fromkeys(name for row in chunk for name in row)
+        names = dict.fromkeys(chain.from_iterable(chunk))
         yield {name: [row.get(name) for row in chunk] for name in names}
 
 
@@ -72,16 +72,17 @@ def _cut(columns: Columns) -> Iterator[Columns]:
 
 def _lines(text: Text) -> Iterator[Row]:
     for segment in segments(text, b"\t", quote=False):
-        place = segment.start
-        for line in segment.data.split(b"\n"):
-            if line.strip():
+        lines = segment.data.split(b"\n")
+        for number, line in enumerate(lines):
+            if line and not line.isspace():
                 try:
                     row = _loads(line)
                 except (ValueError, RecursionError) as error:
-                    where = f"{text.path}:{line_at(text, place)}"
+                    where = f"{text.path}:{line_at(text, segment.start) + number}"
                     raise DataError(f"{where} must be a JSON object", str(error), "Mend the line") from error
-                yield _checked(row, text, place)
-            place += len(line) + 1
+                if type(row) is not dict:
+                    raise _no_object(row, text, line_at(text, segment.start) + number)
+                yield row
 
 
 def _loads(data: bytes) -> Any:
@@ -91,11 +92,9 @@ def _loads(data: bytes) -> Any:
         return json.loads(data)  # NaN, which orjson refuses, and plainer words for what is wrong
 
 
-def _checked(row: Any, text: Text, place: int) -> Row:
-    if not isinstance(row, dict):
-        where = f"{text.path}:{line_at(text, place)}"
-        raise DataError(f"{where} must be a JSON object, one row", f"a {type(row).__name__}", "Write each row as {...}")
-    return row
+def _no_object(row: Any, text: Text, line: int) -> DataError:
+    rule = f"{text.path}:{line} must be a JSON object, one row"
+    return DataError(rule, f"a {type(row).__name__}", "Write each row as {...}")
 
 
 def _elements(text: Text) -> Iterator[Row]:
@@ -112,7 +111,9 @@ def _elements(text: Text) -> Iterator[Row]:
                 row, end = scanner.raw_decode(held, mark.end())
             except (ValueError, RecursionError):
                 break
-            found.append(_checked(row, text, passed + len(held[: mark.end()].encode())))
+            if type(row) is not dict:
+                raise _no_object(row, text, line_at(text, passed + len(held[: mark.end()].encode())))
+            found.append(row)
             at, before = end, COMMA
         yield from found
         passed += len(held[:at].encode())

@@ -13,6 +13,7 @@ USUAL_MISSING = (
 """What pandas takes for missing, but for None, which is an ordinary word in categories."""
 BLANKS = " \t"
 FEW = 16
+FEW_VALUES = 2000
 TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 NUMBERS = (pa.int64(), pa.float64())
 MOMENTS = (pa.date32(), pa.timestamp("s"), pa.timestamp("ns"))
@@ -20,7 +21,9 @@ ZONED = (pa.timestamp("s", "UTC"), pa.timestamp("ns", "UTC"))
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:
-    """Text as an Arrow array, by its buffers: `pa.array` would import pandas wherever that is installed."""
+    """Text as an Arrow array, few values by its buffers: `pa.array` would import pandas where that is installed."""
+    if len(values) > FEW_VALUES:
+        return pa.array(values, pa.string())
     parts = [b"" if value is None else value.encode() for value in values]
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum([len(part) for part in parts], dtype=np.int32)])
     present = np.packbits([value is not None for value in values], bitorder="little") if None in values else None

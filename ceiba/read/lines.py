@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from ceiba.read.content import content_hash
-from ceiba.read.decode import Text, examine
+from ceiba.read.decode import Text, examine, glance
 from ceiba.read.delimited import ordered, read_delimited
 from ceiba.read.dialect import looks_like_table
 from ceiba.read.frame import Frame, derived
@@ -26,7 +26,7 @@ def read_text(path: Path, options: ReadSpec) -> Frame:
     """
     if options.format is None:
         asked = options.delimiter is not None or isinstance(options.header, tuple)
-        if asked or looks_like_table(examine(path, options.encoding).sample()):
+        if asked or looks_like_table(glance(path)):
             return read_delimited(path, options)
     identity = derived(content_hash(path), VERSION, options.encoding or "", options.text_column)
 

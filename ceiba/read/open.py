@@ -30,6 +30,7 @@ from ceiba.read.sqlite import read_sqlite
 Reader = Callable[[Path, ReadSpec], Frame]
 
 DEFAULTS = ReadSpec()
+LONGEST_SHOWN = 80
 IDX_NAME = re.compile(r"idx\d")
 PACKED_TARS = {".tgz", ".tbz2", ".txz"}
 TEXT_FORMATS = {"csv", "tsv", "tab", "data", "dat", "txt"}
@@ -52,7 +53,12 @@ def read_archive(path: Path, options: ReadSpec) -> Frame:
         "members", derived(files.identity, tables[0]), lambda folder: _unpack(files, tables[0], folder)
     )
     file = inner / PurePosixPath(tables[0]).name
-    return READERS[format_of(file)](file, options)
+    shown = f"{path}:{tables[0]}"
+    try:
+        frame = READERS[format_of(file)](file, options)
+    except DataError as error:
+        raise DataError(error.rule.replace(str(file), shown), error.got, error.do) from error
+    return replace(frame, origin=shown, notes=tuple(note.replace(str(file), shown) for note in frame.notes))
 
 
 def _unpack(files: Files, name: str, folder: Path) -> None:
@@ -122,7 +128,7 @@ def _format(path: Path, options: ReadSpec) -> str:
 def _paths(source: object) -> list[Path]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        if path.exists() or not glob.has_magic(str(path)):
+        if _exists(path) or not glob.has_magic(str(path)):
             return [path]
         found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         if not found:
@@ -134,11 +140,23 @@ def _paths(source: object) -> list[Path]:
     raise DataError("data must be a path, a list of paths or a table", got, "Give a file, a frame or a list of rows")
 
 
+def _exists(path: Path) -> bool:
+    try:
+        if "\0" in str(path):
+            raise ValueError("a null byte")
+        return path.exists()
+    except (OSError, ValueError) as error:
+        got = f"{str(path)[:LONGEST_SHOWN]!r}, {getattr(error, 'strerror', None) or error}"
+        raise DataError("data must be a path, a list of paths or a table", got, "Correct the path") from error
+
+
 def _open_path(path: Path, options: ReadSpec) -> Frame:
     if path.is_dir() and options.format is None:
         return read_folder(path, options)
-    if not path.is_file():
+    if not _exists(path):
         raise _absent(path)
+    if not path.is_file():
+        raise DataError(f"{path} must be a plain file", "a folder or a device", "Name a file")
     name = _format(path, options)
     if name not in READERS:
         got = f"'{name}'" if name else "a name without a suffix"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ceiba.base.errors import InputError
+from ceiba.base.errors import CeibaError, InputError
 from ceiba.base.files import MARK, files_below, sync_file, write_folder
 from ceiba.read.content import cache_folder, trim_hashes
 from ceiba.read.frame import Frame
@@ -32,7 +32,7 @@ class Settled:
 
 
 Build = Callable[[Path], Settled]
-"""Writes an Arrow file at the path it is given."""
+"""Writes an Arrow file at the path it is given. Its notes do not name the file: equal content may lie elsewhere."""
 
 
 def cached_folder(kind: str, identity: str, build: Callable[[Path], None]) -> Path:
@@ -47,9 +47,12 @@ def cached_folder(kind: str, identity: str, build: Callable[[Path], None]) -> Pa
                 build(temporary)
                 for file in files_below(temporary):
                     sync_file(file)
-        except (OSError, InputError):
+        except (OSError, InputError) as error:
             if not folder.is_dir():  # else another process was faster, and its entry is as good
-                raise
+                if isinstance(error, InputError):
+                    raise
+                do = "Free space there, or set CEIBA_CACHE to another folder"
+                raise CeibaError(f"{cache_folder()} must be writable", error.strerror or str(error), do) from error
         _trim(folder)
         trim_hashes()
     with contextlib.suppress(OSError):
@@ -91,7 +94,14 @@ def _open(folder: Path, identity: str, origin: str) -> Frame | None:
             batch = reader.get_batch(place)
             yield batch if columns is None else batch.select(list(columns))
 
-    return Frame(reader.schema, origin, identity, int(entry["num_rows"]), source, tuple(entry["notes"]))
+    return Frame(
+        reader.schema,
+        origin,
+        identity,
+        int(entry["num_rows"]),
+        source,
+        tuple(f"{origin}: {note}" for note in entry["notes"]),
+    )
 
 
 def _trim(newest: Path) -> None:

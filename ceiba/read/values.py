@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ceiba.base.errors import DataError
-from ceiba.read.kinds import converted, join, text_array, text_kind
+from ceiba.read.kinds import FEW, converted, join, text_array, text_kind
 
 CHUNK_ROWS = 8192
 """Rows held as Python values at once."""
@@ -30,7 +30,7 @@ def write_values(chunks: Chunks, target: Path, origin: str, names: Sequence[str]
     """
     kinds: dict[str, pa.DataType] = dict.fromkeys(names, pa.null())
     for first in chunks():
-        kinds = _wider(kinds, first)
+        kinds = _wider(kinds, first, origin)
         break
     while True:
         num_rows, wider = _write(chunks(), kinds, target, origin)
@@ -39,8 +39,8 @@ def write_values(chunks: Chunks, target: Path, origin: str, names: Sequence[str]
         kinds = wider
 
 
-def _wider(kinds: Mapping[str, pa.DataType], columns: Columns) -> dict[str, pa.DataType]:
-    here = {name: value_kind(values) for name, values in columns.items()}
+def _wider(kinds: Mapping[str, pa.DataType], columns: Columns, origin: str) -> dict[str, pa.DataType]:
+    here = {name: _kind(values, f"{origin} column '{name}'") for name, values in columns.items()}
     return {
         name: join(kinds.get(name, pa.null()), here.get(name, pa.null())) for name in dict.fromkeys((*kinds, *here))
     }
@@ -52,7 +52,7 @@ def _write(
     schema, wider, num_rows = pa.schema(list(kinds.items())), dict(kinds), 0
     with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for columns in chunks:
-            wider = _wider(wider, columns)
+            wider = _wider(wider, columns, origin)
             rows = len(next(iter(columns.values()), ()))
             if wider == kinds:
                 arrays = [
@@ -79,7 +79,9 @@ def value_kind(values: Iterable[Any]) -> pa.DataType:
     if types <= {int, float}:
         return pa.float64()
     if types == {str}:
-        return text_kind(text_array(held), numbers=False)
+        # dates alone are told by their spelling, so a few values rule them out for ordinary text
+        few = text_kind(text_array(held[:FEW]), numbers=False)
+        return few if pa.types.is_string(few) else text_kind(text_array(held), numbers=False)
     if types == {bytes}:
         return pa.binary()
     if types == {list}:
@@ -92,6 +94,27 @@ def value_kind(values: Iterable[Any]) -> pa.DataType:
 PLAIN = (pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.string())
 
 
+PLAIN_TEXT = {str, type(None)}
+
+
+def _kind(values: Sequence[Any], where: str) -> pa.DataType:
+    try:
+        return value_kind(values)
+    except UnicodeEncodeError as error:
+        raise _no_text(where) from error
+
+
+def _texts(values: Sequence[str | None], where: str) -> pa.Array:
+    try:
+        return text_array(values)
+    except UnicodeEncodeError as error:
+        raise _no_text(where) from error
+
+
+def _no_text(where: str) -> DataError:
+    return DataError(f"{where} must hold Unicode text", "half a letter (a lone surrogate)", "Remove it")
+
+
 def value_array(values: Sequence[Any], kind: pa.DataType, where: str) -> pa.Array:
     """Python values as a kind that holds them.
 
@@ -100,7 +123,9 @@ def value_array(values: Sequence[Any], kind: pa.DataType, where: str) -> pa.Arra
     if pa.types.is_null(kind):
         return pa.nulls(len(values))
     if pa.types.is_string(kind):
-        return text_array([None if value is None else as_text(value, where) for value in values])
+        if set(map(type, values)) <= PLAIN_TEXT:
+            return _texts(values, where)
+        return _texts([None if value is None else as_text(value, where) for value in values], where)
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         found = converted(text_array(values), kind)
         assert found is not None, "a kind was joined that does not hold its parts"
