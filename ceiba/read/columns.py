@@ -11,8 +11,15 @@ MOST_ROWS = 65_536
 """Rows of a batch at most, so that one batch of ordinary columns stays small."""
 
 
+PLAIN = frozenset(
+    (pa.int64(), pa.float64(), pa.float32(), pa.string(), pa.bool_(), pa.binary(), pa.null(), pa.date32())
+)
+
+
 def settled_type(type_: pa.DataType) -> pa.DataType:
     """The type inside Ceiba for an Arrow type: dictionaries decoded, views and large forms plain, decimals float64."""
+    if type_ in PLAIN:
+        return type_
     types = pa.types
     if types.is_dictionary(type_) or types.is_run_end_encoded(type_):
         return settled_type(type_.value_type)
@@ -47,8 +54,9 @@ def settled_schema(schema: pa.Schema, origin: str) -> pa.Schema:
 
     Raises: DataError for columns of one name.
     """
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
+    names = schema.names
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
         raise DataError(f"{origin} must not have two columns of one name", f"'{twice[0]}' twice", "Rename one of them")
     return pa.schema([pa.field(field.name, settled_type(field.type), metadata=field.metadata) for field in schema])
 
