@@ -25,7 +25,7 @@ def assign(length: int, shares: tuple[float, float], group: Codes | None, togeth
     With `together`, rows of one group stay in one part. Otherwise each group is spread over the parts in proportion,
     and its first row, by chance, is trained on, so that no class is met for the first time in the test.
     """
-    if group is not None and together:
+    if group is not None and together and length:
         return _whole_groups(group, shares, seed)
     order, first = _shuffled(length, group, seed)
     parts = np.zeros(length, dtype=np.int8)
@@ -79,17 +79,17 @@ def _group_ends(group: Codes, seed: int) -> tuple[Codes, Codes]:
 
 def _whole_groups(group: Codes, shares: tuple[float, float], seed: int) -> Parts:
     ends, codes = _group_ends(group, seed)
-    middles = ends - np.diff(ends, prepend=0) / 2
+    sizes = np.diff(ends, prepend=0)
+    middles = ends - sizes / 2
     test, valid = shares[1] * len(group), (shares[0] + shares[1]) * len(group)
     part = np.where(middles < test, TEST, np.where(middles < valid, VALID, TRAIN)).astype(np.int8)
-    # with few large groups a part may get none: the last ones by hash are trained on, the first tested
-    wanted = [code for code, share in ((TEST, shares[1]), (VALID, shares[0])) if share > 0]
-    if len(part) > len(wanted):
-        for place, code in enumerate(wanted):
-            if not (part == code).any():
-                part[place] = code
-        if not (part == TRAIN).any():
-            part[-1] = TRAIN
+    # with few or large groups a part may have got none: the largest is then trained on, the smallest ones held back
+    if not (part == TRAIN).any():
+        part[sizes.argmax()] = TRAIN
+    for code, share in ((TEST, shares[1]), (VALID, shares[0])):
+        spare = np.flatnonzero(np.bincount(part, minlength=3)[part] > 1)
+        if share > 0 and not (part == code).any() and len(spare):
+            part[spare[sizes[spare].argmin()]] = code
     return part[codes]
 
 

@@ -89,6 +89,8 @@ def fold_splits(spec: DataSpec, targets: Sequence[str] = ()) -> list[Splits]:
         )
     group, how = _grouping(spec, whole, kept, targets)
     fold_of = spread(len(kept), folds, group, spec.split.by == "group", spec.split.seed)
+    if len(np.unique(fold_of)) < folds:
+        raise RecipeError("data.split.folds must not exceed the number of groups", f"{folds} folds", "Use fewer")
     valid = spec.split.shares(False, True)[0]
     found = []
     for fold in range(folds):

@@ -56,6 +56,19 @@ def test_missing_is_not_zero_and_not_empty() -> None:
         assert second == hash_values(pa.array([None]))[0]
 
 
+def test_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 13), dtype=np.uint8)
+    pixels[50] = pixels[3]
+    pixels[51] = pixels[3][::-1]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), 13)
+    expected = hash_values(column)
+    assert len(np.unique(expected)) == 99
+    assert expected[50] == expected[3]
+    monkeypatch.setattr(hashing, "BLOCK_BYTES", 40)
+    assert (hash_values(column) == expected).all()
+    assert (hash_values(column.slice(7, 50)) == expected[7:57]).all()
+
+
 def test_lists_by_content_and_order() -> None:
     column = pa.array([[1, 2], [2, 1], [1], [], [1, 2], [[1], []][0]])
     hashes = hash_values(column)

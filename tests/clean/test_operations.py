@@ -69,6 +69,7 @@ def test_strip_suffix() -> None:
         ([-1, 1], {-1: None}, [None, 1]),
         ([39.0, 1.5], {"39": 40}, [40.0, 1.5]),
         ([1.0, 2.0], {"x": 3}, [1.0, 2.0]),
+        ([1.0, 2.0], {"x": 3, "1": 5}, [5.0, 2.0]),
         ([True, False, None], {True: "on"}, ["on", "false", None]),
         (["true", "x"], {"x": False}, ["true", "false"]),
         ([1, None], {}, [1, None]),

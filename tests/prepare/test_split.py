@@ -139,6 +139,8 @@ def test_rows_without_a_target_are_left_out_and_counted() -> None:
     assert used == [row for row in range(100) if row % 4 in (1, 3)]
     assert any("50 rows without a target" in note for note in splits.notes)
     test = {"row": [0, 1], "a": [None, float("nan")], "b": [None, "x"]}
+    whole = load_splits(spec(data, valid=test, test=test), ["a", "b"])
+    assert len(rows_of(whole)["train"]) == 50
     splits = load_splits(spec(data, test=test), ["a", "b"])
     assert rows_of(splits)["test"] == [1]
     assert splits.rows["test"].tolist() == [1]
@@ -210,6 +212,23 @@ def test_folds_test_each_row_once(by: str | None) -> None:
             assert sum(map(len, seen)) == 20
         elif by is None:
             assert abs(len(found["test"]) - 40) <= 3
+
+
+def test_one_large_group_is_trained_on() -> None:
+    for seed in range(8):
+        data = {"who": ["large"] * 980 + ["a"] * 10 + ["b"] * 10}
+        splits = load_splits(spec(data, split={"by": "group", "column": "who", "seed": seed}))
+        assert [frame.num_rows for frame in splits.parts().values()] == [980, 10, 10]
+        shares = {"train": 0.05, "valid": 0.45, "test": 0.5}
+        splits = load_splits(spec(data, split={"by": "group", "column": "who", "seed": seed, **shares}))
+        assert splits.train.num_rows > 0
+        folds = fold_splits(spec(data, split={"by": "group", "column": "who", "seed": seed, "folds": 3}))
+        assert sorted(rows_of(fold, "who")["test"].count("large") for fold in folds) == [0, 0, 980]
+    data["who"][500:] = ["c"] * 500
+    folds = fold_splits(spec(data, split={"by": "group", "column": "who", "folds": 2}))
+    assert all(fold.test is not None for fold in folds)
+    with pytest.raises(RecipeError, match="number of groups"):
+        fold_splits(spec(data, split={"by": "group", "column": "who", "folds": 3}))
 
 
 def test_folds_that_cannot_be() -> None:
