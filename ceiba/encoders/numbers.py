@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ceiba.base.errors import RecipeError
 from ceiba.base.spec import Spec, one_of
 from ceiba.fields import TableLayout
 from ceiba.layers import PeriodicNumbers, PiecewiseNumbers, PlainNumbers, ScalarNumbers
@@ -22,15 +21,16 @@ class ScalarSpec(Spec):
 
 
 class PiecewiseSpec(Spec):
-    """Piecewise linear encoding over the bins that the columns were fitted with, then a linear layer and ReLU."""
+    """Piecewise linear encoding over the bins that the columns were fitted with, then a linear layer and ReLU.
+
+    A column that was fitted without bins is one endless bin.
+    """
 
     type: Literal["piecewise"] = "piecewise"
     width: int = Field(16, ge=1)
     """Width of each column's vector; the tokens encoder uses the model's dim instead."""
 
     def build(self, layout: TableLayout, width: int | None = None) -> Numbers:
-        if not any(layout.edges):
-            raise RecipeError("numbers: piecewise needs bins", "columns without any", "Give the number inputs bins")
         return PiecewiseNumbers(layout.edges, width or self.width)
 
 
