@@ -64,6 +64,8 @@ def _memory_frame(source: Any) -> Frame | None:
         return table_frame(source, "the Arrow table")
     if type(source).__module__.startswith("pandas."):
         return table_frame(pa.Table.from_pandas(source, preserve_index=False), _kind(source))
+    if type(source).__module__.startswith("polars.") and hasattr(source, "collect"):
+        source = source.collect()  # a lazy frame
     if type(source).__module__.startswith("datasets."):
         # its Arrow table ignores the rows chosen by select, shuffle and filter; this form does not
         return table_frame(source.with_format("arrow")[:], _kind(source))

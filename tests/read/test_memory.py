@@ -32,6 +32,7 @@ SOURCES = {
     "batch": pa.RecordBatch.from_pylist(ROWS),
     "pandas": pd.DataFrame({"n": [1, 2], "x": [1.5, None], "t": ["a", None], "b": [True, False]}),
     "polars": pl.DataFrame(ROWS),
+    "lazy": pl.DataFrame(ROWS).lazy(),
     "stream": Stream(pa.Table.from_pylist(ROWS)),
 }
 
