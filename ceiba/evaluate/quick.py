@@ -21,7 +21,7 @@ from ceiba.read import Frame
 MOST_TABLE_ROWS, MOST_TEXT_ROWS, MOST_IMAGE_ROWS = 50_000, 20_000, 3_000
 ROUNDS = 100
 FEWEST_ROUNDS = 20
-MOST_TREES = 400
+MOST_TREES = 300
 RATE, MOST_RATE = 0.1, 0.3
 TEXT_STRENGTH, IMAGE_STRENGTH = 5.0, 0.02
 LINEAR_STEPS = 200
@@ -99,9 +99,9 @@ def _probabilities(model: Any, matrix: Matrix, num_classes: int) -> Array:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """OpenMP held to one thread for a while: beside other work its busily waiting threads cost more than they save."""
-    require("sklearn.ensemble", "train", TO)  # loads the OpenMP that is to be held
-    limits: AbstractContextManager[Any] = require("threadpoolctl", "train", TO).threadpool_limits(1, "openmp")
+    """OpenMP and BLAS held to one thread for a while: beside other work, busy waiting costs more than it saves."""
+    require("sklearn.ensemble", "train", TO)  # loads what is to be held
+    limits: AbstractContextManager[Any] = require("threadpoolctl", "train", TO).threadpool_limits(1)
     return limits
 
 

@@ -32,11 +32,11 @@ def code(value: object) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table; the cells are Markdown already."""
+    """A Markdown table; the cells are Markdown already, but for bars in code."""
     return [
         "| " + " | ".join(head) + " |",
         "|" + " --- |" * len(head),
-        *("| " + " | ".join(row) + " |" for row in rows),
+        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
         "",
     ]
 
