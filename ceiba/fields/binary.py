@@ -15,7 +15,6 @@ from ceiba.fields.counts import Counts
 from ceiba.fields.field import Encoded, Field, FieldSpec, Target
 from ceiba.fields.vocabulary import MISSING, UNSEEN, Vocabulary, is_numeric, natural_order
 
-NO_THEN_YES = (("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"), ("negative", "positive"), ("bad", "good"))
 TRUTH_AS_DIGIT = {"false": "0", "true": "1"}
 
 
@@ -65,7 +64,7 @@ class BinarySpec(FieldSpec):
     type: Literal["binary"] = "binary"
     """The kind of the column."""
     positive: str | None = None
-    """The label that counts as 1; by default yes, true, 1, positive, else the later one in order."""
+    """The label that counts as 1; null: the later one in order, as in no and yes, 0 and 1, false and true."""
 
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> BinaryField:
         counts, total = Counts(), 0
@@ -85,9 +84,8 @@ class BinarySpec(FieldSpec):
 
     def _order(self, labels: list[str]) -> list[int]:
         order = natural_order(labels)
-        folded = tuple(labels[place].casefold() for place in order)
         if self.positive is None:
-            return order[::-1] if folded[::-1] in NO_THEN_YES else order
+            return order
         if self.positive not in labels:
             raise DataError(
                 "must hold the label named as positive", f"'{self.positive}'", nearest(self.positive, labels)

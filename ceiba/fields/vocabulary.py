@@ -44,11 +44,11 @@ def is_numeric(labels: list[str]) -> bool:
 
 
 def natural_order(labels: list[str]) -> list[int]:
-    """Numbers by size, other labels by their characters."""
+    """Numbers by size, other labels by their letters, so that no stands before Yes."""
     sizes = [_size(label) for label in labels]
     if all(size is not None for size in sizes):
         return sorted(range(len(labels)), key=lambda place: (sizes[place], labels[place]))
-    return sorted(range(len(labels)), key=labels.__getitem__)
+    return sorted(range(len(labels)), key=lambda place: (labels[place].casefold(), labels[place]))
 
 
 def _size(label: str) -> float | None:

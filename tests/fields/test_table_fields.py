@@ -50,6 +50,17 @@ def test_missing_numbers_are_filled_and_marked_only_if_training_had_some() -> No
     assert numbers(zero, [None]) == numbers(zero, [0.0])
 
 
+def test_minus_zero_is_zero() -> None:
+    field = NumberSpec(normalize="none").fit([pa.array([1.0])])
+    forms = [pa.array([0]), pa.array([-0.0]), pa.array(["-0"]), pa.array(["0.0"])]
+    assert len({field.encode(form)["numbers"].tobytes() for form in forms}) == 1
+
+
+def test_a_bad_number_in_training_is_named_with_its_row() -> None:
+    with pytest.raises(DataError, match="Got 'x' in row 5"):
+        NumberSpec().fit([pa.array(["1", "2"]), pa.array([], pa.string()), pa.array(["3"]), pa.array(["4", "x"])])
+
+
 def test_a_number_far_outside_the_fitted_range_stays_finite() -> None:
     field = NumberSpec().fit([pa.array([0.0, 1e-30])])
     assert np.isfinite(numbers(field, [3e38, -3e38])).all()
@@ -90,6 +101,9 @@ def test_bins_by_target_leave_out_rows_without_a_target() -> None:
     target = np.where(values < 200, np.nan, (values > 300).astype(np.float64))
     field = NumberSpec(bins=Bins(count=2)).fit([pa.array(values)], Target([target], is_class=False))
     assert 299 < field.restore(np.array(field.edges[1:2]))[0] < 302
+    classes = np.where(values < 200, np.where(values < 100, -1, -2), values > 300).astype(np.int64)
+    again = NumberSpec(bins=Bins(count=2)).fit([pa.array(values)], Target([classes], is_class=True))
+    assert again.edges == field.edges
 
 
 def test_bins_fall_back_to_quantiles_of_distinct_values() -> None:
@@ -98,6 +112,11 @@ def test_bins_fall_back_to_quantiles_of_distinct_values() -> None:
     assert len(plain.edges) == 11
     for target in (None, Target([np.zeros((1000, 2))], False), Target([np.full(1000, -1)], True), Target([], True)):
         assert NumberSpec(bins=Bins(count=10)).fit([column], target).edges == plain.edges
+
+
+def test_few_distinct_values_are_the_edges_themselves() -> None:
+    field = NumberSpec(normalize="none").fit([pa.array([5.0, 1.0, 2.0, 2.0])])
+    assert field.edges == (1.0, 2.0, 5.0)
 
 
 def test_adult_capital_gain_gets_more_than_a_handful_of_bins(data: Callable[[str], Path]) -> None:
@@ -167,7 +186,8 @@ def test_a_third_label_in_a_binary_column_is_refused_with_the_way_out() -> None:
 @pytest.mark.parametrize(
     ("labels", "second"),
     [
-        (["yes", "no"], "yes"),
+        (["Yes", "no"], "Yes"),
+        (["yes", "No"], "yes"),
         ([1, 0], "1"),
         ([True, False], "true"),
         ([1, -1], "1"),
@@ -189,6 +209,9 @@ def test_truth_and_digits_answer_to_each_other() -> None:
     field = BinarySpec().fit([pa.array([True, False])])
     assert field.target(pa.array([1, 0, 2])).tolist() == [1, 0, -1]
     assert field.target(pa.array(["True", "0", None])).tolist() == [1, 0, -2]
+    digits = BinarySpec().fit([pa.array([0, 1])])
+    assert digits.target(pa.array([True, False, None])).tolist() == [1, 0, -2]
+    assert digits.target(pa.array(["yes"])).tolist() == [-1]
 
 
 def test_moments_do_not_depend_on_chunks_and_are_those_of_numpy() -> None:
