@@ -32,6 +32,16 @@ class Run:
     bundle: Bundle
     report: dict[str, Any]
 
+    @property
+    def made(self) -> Path:
+        """The bundle's folder."""
+        return self.bundle.folder
+
+    @property
+    def page(self) -> Path:
+        """The report, for a browser."""
+        return self.bundle.folder / "report.html"
+
     def _repr_html_(self) -> str:
         return render_html(self.report)
 

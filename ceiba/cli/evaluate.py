@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from ceiba.base.files import write_bytes, write_json
-from ceiba.cli.opening import open_model
+from ceiba.cli import resolve
 from ceiba.cli.words import finish, metric_table, words
-from ceiba.evaluate import evaluate_data
-from ceiba.report import render_html
 
 
 def main(arguments: list[str]) -> int:
@@ -17,11 +15,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--slices", default="", metavar="COLUMNS", help="columns, comma-separated, to measure by")
     parser.add_argument("--out", metavar="DIR", help="write report.html and report.json there")
     given = parser.parse_args(arguments)
-    report = evaluate_data(open_model(given.bundle), given.data, [name for name in given.slices.split(",") if name])
+    open_model = resolve("ceiba.cli.opening:open_model")
+    report = resolve("ceiba.evaluate:evaluate_data")(
+        open_model(given.bundle), given.data, [name for name in given.slices.split(",") if name]
+    )
     print(metric_table(report))
     if given.out:
         write_json(Path(given.out) / "report.json", report)
-        write_bytes(Path(given.out) / "report.html", render_html(report).encode())
+        write_bytes(Path(given.out) / "report.html", resolve("ceiba.report:render_html")(report).encode())
         print(f"Report: {Path(given.out) / 'report.html'}")
     return finish(
         given.json,

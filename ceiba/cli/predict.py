@@ -4,9 +4,8 @@ import time
 from pathlib import Path
 
 from ceiba.base.memory import PeakMemory
-from ceiba.cli.opening import open_model
+from ceiba.cli import resolve
 from ceiba.cli.words import finish, words
-from ceiba.predict import predict_file
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +20,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     began = time.monotonic()
     with PeakMemory() as memory:
+        open_model, predict_file = resolve("ceiba.cli.opening:open_model"), resolve("ceiba.predict:predict_file")
         rows = predict_file(
             open_model(given.bundle), given.data, Path(given.out), [name for name in given.keep.split(",") if name]
         )

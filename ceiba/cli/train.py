@@ -1,12 +1,15 @@
 """`ceiba train`: a recipe, or data and a target → a measured bundle."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ceiba.base.errors import InputError
+from ceiba.cli import resolve
 from ceiba.cli.words import finish, metric_table, words
-from ceiba.run import Run
-from ceiba.studies import Study, train
+
+if TYPE_CHECKING:
+    from ceiba.run import Run
+    from ceiba.studies import Study
+
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 
@@ -29,13 +32,15 @@ def main(arguments: list[str]) -> int:
         help="override a key of the recipe, e.g. train.epochs=3",
     )
     given = parser.parse_args(arguments)
-    run = train(source_of(given.source, given.target, given.test), given.out, given.resume, given.set)
+    run = resolve("ceiba.studies:train")(
+        source_of(given.source, given.target, given.test), given.out, given.resume, given.set
+    )
     print(summary(run))
     keys = ("metrics", "baselines")
     cost = run.report["cost"]
     return finish(
         given.json,
-        {"bundle": str(places_of(run)[0]), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
+        {"bundle": str(run.made), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
          "peak_memory_bytes": cost["peak_memory_bytes"]},
     )  # fmt: skip
 
@@ -58,7 +63,7 @@ def source_of(source: str, targets: list[str], test: str | None) -> str | dict[s
     return {"data": data, "outputs": dict.fromkeys(targets, "auto")}
 
 
-def summary(run: Run | Study) -> str:
+def summary(run: "Run | Study") -> str:
     """What a person wants to see at the end."""
     split = next(name for name in ("test", "folds", "valid") if name in run.report["metrics"])
     lines = ["", metric_table({**run.report, "metrics": {split: run.report["metrics"][split]}}), ""]
@@ -67,12 +72,4 @@ def summary(run: Run | Study) -> str:
     for sample in run.report["samples"][:3]:
         answers = (f"{name}: {one['answer']} (truth: {one['truth']})" for name, one in sample["outputs"].items())
         lines.append("  " + ", ".join(answers))
-    made, report = places_of(run)
-    return "\n".join([*lines, "", f"Bundle: {made}", f"Report: {report}"])
-
-
-def places_of(run: Run | Study) -> tuple[Path, Path]:
-    """Where the bundle (of a study: its folder, with a bundle a fold) and the page are."""
-    if isinstance(run, Study):
-        return run.folder, run.folder / "report.html"
-    return run.bundle.folder, run.bundle.folder / "report.html"
+    return "\n".join([*lines, "", f"Bundle: {run.made}", f"Report: {run.page}"])

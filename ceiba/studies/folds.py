@@ -38,6 +38,16 @@ class Study:
     runs: list[Run]
     report: dict[str, Any]
 
+    @property
+    def made(self) -> Path:
+        """The folder that holds a run a fold."""
+        return self.folder
+
+    @property
+    def page(self) -> Path:
+        """The report, for a browser."""
+        return self.folder / "report.html"
+
     def _repr_html_(self) -> str:
         return render_html(self.report)
 

@@ -1,0 +1,1 @@
+"""Measurements: every figure that Ceiba claims comes from a command here."""
