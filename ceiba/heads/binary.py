@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
+from ceiba.base.errors import RecipeError
 from ceiba.base.spec import Spec
 from ceiba.heads.head import Head, OutputLayout, class_weights, like_members
 from ceiba.layers import Tokens
@@ -25,6 +26,8 @@ class BinarySpec(Spec):
     """Share of features dropped before the last linear layer while training."""
 
     def build(self, output: OutputLayout, dim: int, members: int) -> "Binary":
+        if output.classes != 2:
+            raise RecipeError("binary needs two classes", output.classes, "Use the head classes")
         return Binary(self, output, dim, members)
 
 

@@ -9,6 +9,7 @@ from ceiba.layers.convolution import ConvBlock, ResidualBlock, TimeConvolutions
 from ceiba.layers.dense import ACTIVATIONS, NORMS, Activation, Dense, MemberLinear, Mlp, Norm
 from ceiba.layers.embedding import CategoryEmbedding, TokenEmbedding
 from ceiba.layers.ensemble import EnsembleLinear
+from ceiba.layers.norm import BatchNorm1d, BatchNorm2d
 from ceiba.layers.numbers import PeriodicNumbers, PiecewiseNumbers, PlainNumbers, ScalarNumbers
 from ceiba.layers.recurrence import Cell, Recurrent
 from ceiba.layers.regularization import StochasticDepth
@@ -19,6 +20,8 @@ __all__ = [
     "ACTIVATIONS",
     "NORMS",
     "Activation",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "CategoryEmbedding",
     "Cell",
     "ConvBlock",

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ceiba.layers.norm import BatchNorm2d
 from ceiba.layers.regularization import StochasticDepth
 
 
@@ -19,7 +20,7 @@ class ConvBlock(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, halve: bool, norm: bool = True):
         layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=not norm)]
         if norm:
-            layers.append(nn.BatchNorm2d(outputs))
+            layers.append(BatchNorm2d(outputs))
         layers.append(nn.ReLU())
         if halve:
             layers.append(nn.MaxPool2d(2))
@@ -36,16 +37,16 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.branch = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm2d(outputs),
             nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm2d(outputs),
         )
         same = stride == 1 and inputs == outputs
         self.shortcut = (
             nn.Identity()
             if same
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), BatchNorm2d(outputs))
         )
         self.drop_path = StochasticDepth(drop_path)
 

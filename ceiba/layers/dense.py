@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ceiba.layers.norm import BatchNorm1d
+
 Activation = Literal["relu", "gelu", "silu", "tanh", "none"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -22,7 +24,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda dim: nn.Identity(),
     "layer": nn.LayerNorm,
     "rms": nn.RMSNorm,
-    "batch": nn.BatchNorm1d,
+    "batch": BatchNorm1d,
 }
 
 

@@ -147,3 +147,14 @@ def test_n_grams_are_for_the_bag_alone(name: str) -> None:
 def test_the_bag_needs_weights() -> None:
     with pytest.raises(RecipeError, match="weighted n-grams"):
         build("text", "bag", TEXT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "knobs"), [(kind, name, {}) for kind, name in CASES] + [("table", "mlp", {"norm": "batch"})]
+)
+def test_a_last_batch_of_one_row_can_be_learnt_from(kind: str, name: str, knobs: dict[str, object]) -> None:
+    layout = ImageLayout(3, 3, 1, (0.0,), (1.0,)) if kind == "image" else layout_of(kind, name)
+    encoder = build(kind, name, layout, **knobs).train()
+    values = encoder(parts_of(layout, 1)).values
+    values.sum().backward()
+    assert values.isfinite().all()

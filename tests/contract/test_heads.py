@@ -186,3 +186,9 @@ def test_balance_needs_counts() -> None:
 def test_balance_of_a_class_never_seen_is_finite() -> None:
     head = HEADS["classes"](class_weights="balanced").build(OutputLayout("classes", 3, (4, 0, 8)), DIM, 0)
     assert head.weights.isfinite().all()
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_binary_is_for_two_classes(classes: int) -> None:
+    with pytest.raises(RecipeError, match="binary needs two classes"):
+        HEADS["binary"]().build(OutputLayout("binary", classes), DIM, 0)

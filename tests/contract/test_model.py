@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from networks import IMAGE, NGRAMS, TABLE, TEXT, parts_of
@@ -10,10 +11,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ceiba.base.errors import BundleError, RecipeError
+from ceiba.bundle import Bundle, open_bundle, write_bundle
 from ceiba.encoders import ENCODERS
-from ceiba.fields import Layout
+from ceiba.fields import FIELDS, Fields, Layout
 from ceiba.heads import HEADS, OutputLayout
-from ceiba.model import Model, ModelSpec, TorchBackend, build_model, load_weights, save_weights
+from ceiba.model import Model, ModelSpec, TorchBackend, build_model, load_weights, open_backend, save_weights
 
 TEXTS, TABLES, IMAGES = ENCODERS["text"], ENCODERS["table"], ENCODERS["image"]
 LAYOUTS: dict[str, Layout] = {"table": TABLE, "a.b": TEXT, "keys": IMAGE, "评论": TEXT, "grams": NGRAMS}
@@ -219,3 +221,39 @@ def test_a_spec_that_contradicts_itself_is_refused(change: dict[str, object]) ->
 def test_number_of_parameters() -> None:
     head = 16 * 3 + 3
     assert small("linear").num_parameters == 12 * 16 + (2 + 2 * 16) * 16 + 16 + head
+
+
+def bundled(folder: Path, edits: list[dict[str, object]]) -> tuple[Model, Fields, Bundle]:
+    rows = pa.record_batch({"size": [1.0, 2.5, None], "color": ["red", "blue", "red"], "y": ["a", "b", "c"]})
+    kinds = {"size": "number", "color": "category", "y": "category"}
+    fitted = {name: FIELDS[kind]().fit([rows.column(name)]) for name, kind in kinds.items()}
+    fields = Fields({name: fitted[name] for name in ("size", "color")}, {"y": fitted["y"]})
+    spec = ModelSpec(dim=16, encoders={"table": TABLES["tabm"]()}, heads={"y": {"type": "classes", "dropout": 0.5}})
+    model = build_model(spec, fields.layouts(), {"y": OutputLayout("classes", 3, (1, 1, 1))}, 5)
+    path = write_bundle(
+        folder / "bundle",
+        kind="model",
+        model=model.to_json(),
+        answers={},
+        fields_json=fields.to_json(),
+        field_files=fields.files(),
+        recipe_yaml="",
+        weights=save_weights(model),
+        edits=edits,
+    )
+    return model, fields, open_bundle(path)
+
+
+def test_a_bundle_opens_as_the_model_that_was_written(tmp_path: Path) -> None:
+    model, fields, bundle = bundled(tmp_path, [])
+    rows = pa.record_batch({"size": [0.0, None], "color": ["blue", "never seen"]})
+    encoded = {name: np.asarray(part) for name, part in fields.encode(rows).items()}
+    backend = open_backend(bundle)
+    assert backend.model.spec == model.spec
+    assert backend.model.outputs == model.outputs
+    assert np.array_equal(backend(encoded)["y"], TorchBackend(model)(encoded)["y"])
+
+
+def test_a_bundle_with_edits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="without edits"):
+        open_backend(bundled(tmp_path, [{"type": "lora"}])[2])

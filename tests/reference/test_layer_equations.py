@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ceiba.layers import (
+    BatchNorm1d,
+    BatchNorm2d,
     CategoryEmbedding,
     EnsembleLinear,
     MemberLinear,
@@ -279,3 +281,21 @@ def test_stochastic_depth_drops_rows_and_keeps_the_mean() -> None:
     assert torch.equal(out[:, 0], out[:, 2])
     assert abs(out.mean().item() - 1) < 0.05
     assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 3, 4, 5), (1, 3, 4, 5)])
+def test_batch_norm_is_torchs(shape: tuple[int, ...]) -> None:
+    own, other = (BatchNorm1d(3), nn.BatchNorm1d(3)) if len(shape) == 2 else (BatchNorm2d(3), nn.BatchNorm2d(3))
+    for values in (torch.randn(shape), torch.randn(shape) * 2 + 1):
+        close(own(values), other(values))
+    close(own.running_var, other.running_var)
+    close(own.eval()(values), other.eval()(values))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1, 1)])
+def test_batch_norm_of_a_single_value_uses_the_running_figures(shape: tuple[int, ...]) -> None:
+    norm = BatchNorm1d(3) if len(shape) == 2 else BatchNorm2d(3)
+    norm(torch.randn(8, *shape[1:]) + 2)
+    before, values = norm.running_mean.clone(), torch.randn(shape)
+    close(norm(values), norm.eval()(values))
+    close(norm.running_mean, before)
