@@ -111,6 +111,8 @@ def _variance_left(codes: Codes, truth: NDArray[np.float64], half: int) -> float
     counts = np.bincount(codes[:half], minlength=len(kinds))
     sums = np.bincount(codes[:half], ranks[:half], minlength=len(kinds))
     middle = ranks[:half].mean()
-    guess = np.where(counts > 0, sums / np.maximum(counts, 1), middle)
+    seen = np.flatnonzero(counts)
+    # a value that was not seen lies between its neighbors
+    guess = np.interp(np.arange(len(kinds)), seen, sums[seen] / counts[seen])
     whole = ((ranks[half:] - middle) ** 2).sum()
     return float(((ranks[half:] - guess[codes[half:]]) ** 2).sum() / whole) if whole else 1.0

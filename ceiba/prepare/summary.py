@@ -76,8 +76,8 @@ class Summary:
         return self.rows - self.missing
 
     def top(self, count: int) -> list[tuple[object, int]]:
-        """The most frequent values, the first seen of equals first."""
-        return sorted(self.counts.items(), key=lambda item: -item[1])[:count]
+        """The most frequent values, equals in the order of their text."""
+        return sorted(self.counts.items(), key=lambda item: (-item[1], str(item[0])))[:count]
 
 
 def is_number(kind: pa.DataType) -> bool:
