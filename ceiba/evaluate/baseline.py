@@ -1,7 +1,7 @@
 """Baselines: what a model must beat to be worth its training."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba.answers import Answer
 from ceiba.base.keys import generator
-from ceiba.evaluate.gather import read_truth
+from ceiba.evaluate.gather import output_labels, read_truth
 from ceiba.evaluate.quick import Inputs, Quick, fit_inputs, fit_quick, input_kinds, most_rows, one_thread, quick_scores
 from ceiba.fields import Fields
 from ceiba.metrics import figures, known_rows
@@ -58,9 +58,10 @@ class Baselines:
         truths = {name: read_truth(frame, name, self.fields.outputs[name], one) for name, one in self.answers.items()}
         for baseline, outputs in self.scores(frame).items():
             for name, scores in outputs.items():
-                labels = getattr(self.answers[name], "labels", None)
-                kind = self.answers[name].kind
-                table[name][baseline] = figures(kind, truths[name], scores, seed=seed, labels=labels)
+                answer = self.answers[name]
+                table[name][baseline] = figures(
+                    answer.kind, truths[name], scores, seed=seed, labels=output_labels(answer)
+                )
         return table
 
     def about(self) -> dict[str, dict[str, Any]]:
@@ -75,17 +76,38 @@ class Baselines:
         return table
 
 
+def constant_number(mean: float) -> Constant:
+    """Always the same number."""
+    return Constant("number", np.asarray(np.float64(mean)), f"always the mean, {mean:.6g}")
+
+
+def constant_class(kind: str, labels: Sequence[str], counts: Array) -> Constant:
+    """Every class by its share of the training rows; the most frequent one is the answer."""
+    shares = np.asarray(counts, dtype=np.float64) / max(float(np.sum(counts)), 1.0)
+    value = shares[1] if kind == "binary" else shares
+    return Constant(kind, np.asarray(value), f"always {labels[int(shares.argmax())]}")
+
+
 def fit_constant(answer: Answer, truth: Array) -> Constant:
     """The constant answer that fits these truths best."""
     if answer.kind == "number":
-        mean = np.float64(truth.mean())
-        return Constant(answer.kind, np.asarray(mean), f"always the mean, {mean:.6g}")
-    labels: tuple[str, ...] = getattr(answer, "labels", ())
+        return constant_number(float(truth.mean()))
     if answer.kind == "labels":
         return Constant(answer.kind, truth.mean(axis=0, dtype=np.float64), "each label by its frequency")
-    counts = np.bincount(truth, minlength=len(labels)) / max(len(truth), 1)
-    value = counts[1] if answer.kind == "binary" else counts
-    return Constant(answer.kind, np.asarray(value), f"always {labels[int(counts.argmax())]}")
+    labels = output_labels(answer)
+    return constant_class(answer.kind, labels, np.bincount(truth, minlength=len(labels)))
+
+
+def recall_constants(fields: Fields, answers: Mapping[str, Answer]) -> Baselines:
+    """The constants that fitted fields remember of their training rows, where those rows are no longer at hand."""
+    constant: dict[str, Constant] = {}
+    for name, answer in answers.items():
+        counts = getattr(fields.outputs[name], "counts", ())
+        if answer.kind == "number":
+            constant[name] = constant_number(float(answer.scores(np.zeros(1))[0]))
+        elif answer.kind in ("binary", "classes") and len(counts) == len(output_labels(answer)):
+            constant[name] = constant_class(answer.kind, output_labels(answer), np.asarray(counts))
+    return Baselines(fields, dict(answers), constant, {})
 
 
 def fit_baselines(train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int = 0) -> Baselines:

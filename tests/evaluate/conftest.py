@@ -9,11 +9,16 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, NumberAnswer
-from ceiba.fields import BinarySpec, CategorySpec, Field, Fields, FieldSpec, NumberSpec
+from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, NumberAnswer
+from ceiba.fields import BinarySpec, CategorySpec, Field, Fields, FieldSpec, NumberSpec, SetSpec
 from ceiba.read import Frame, open_frame
 
-SPECS: dict[str, type[FieldSpec]] = {"number": NumberSpec, "category": CategorySpec, "binary": BinarySpec}
+SPECS: dict[str, type[FieldSpec]] = {
+    "number": NumberSpec,
+    "category": CategorySpec,
+    "binary": BinarySpec,
+    "set": SetSpec,
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ def fit(frame: Frame, columns: Mapping[str, str | FieldSpec]) -> dict[str, Field
 def answer_of(field: Field) -> Answer:
     if field.kind == "number":
         return NumberAnswer(field.mean, field.std, field.log)  # type: ignore[attr-defined]
-    made = BinaryAnswer if field.kind == "binary" else ClassesAnswer
+    made = {"binary": BinaryAnswer, "category": ClassesAnswer, "set": LabelsAnswer}[field.kind]
     return made(field.labels)  # type: ignore[attr-defined]
 
 

@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ceiba.evaluate import fit_baselines, quick
 from ceiba.evaluate.inputs import as_texts, fit_text, is_chinese, pooled
+from ceiba.fields import ImageSpec, TextSpec
 from ceiba.read import Frame, open_frame
 
 Fitted = Callable[..., tuple[Any, Any]]
@@ -131,6 +132,34 @@ def test_words_or_characters() -> None:
     assert "words" in part.text
     assert matrix.shape == part.transform(english).shape == (3, 1)
     assert fit_text("t", pa.record_batch({"t": ["", None]}))[1].shape[0] == 2
+
+
+def test_texts_images_and_labels_are_learnt(fitted: Fitted) -> None:
+    random = np.random.default_rng(0)
+    kinds = random.integers(0, 3, 240)
+    pixels = random.integers(0, 60, (240, 6, 6), dtype=np.uint8)
+    pixels[np.arange(240), kinds] += 180
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), 36)
+    schema = pa.schema([
+        pa.field("picture", lists.type, metadata={"shape": "6,6,1"}), ("words", pa.string()), ("x", pa.float64()),
+        ("which", pa.string()), ("tags", pa.list_(pa.string())),
+    ])  # fmt: skip
+    columns = [
+        lists, pa.array([f"some {'abc'[kind]}{kind} words" for kind in kinds]), pa.array(random.normal(size=240)),
+        pa.array(["lmh"[kind] for kind in kinds]),
+        pa.array([["odd", "all"] if kind == 1 else ["all"] for kind in kinds]),
+    ]  # fmt: skip
+    frame = open_frame(pa.table(columns, schema=schema))
+    train, test = frame.take(np.arange(160)), frame.take(np.arange(160, 240))
+    specs = {"picture": ImageSpec(), "words": TextSpec(), "x": "number"}
+    for inputs in (["picture"], ["words"], ["picture", "words"], ["picture", "words", "x"]):
+        fields, answers = fitted(train, {name: specs[name] for name in inputs}, {"which": "category", "tags": "set"})
+        baselines = fit_baselines(train, fields, answers, 0)
+        figures = baselines.figures(test)
+        assert figures["which"]["quick"]["accuracy"]["value"] > 0.95, inputs
+        assert figures["tags"]["quick"]["f1_micro"]["value"] > 0.95, inputs
+        assert ("gradient boosting" in baselines.quick["which"].text) == ("x" in inputs)
+        assert baselines.quick["which"].inputs is baselines.quick["tags"].inputs
 
 
 def test_pixels_are_averaged_until_they_are_few() -> None:

@@ -120,11 +120,12 @@ def test_data_cannot_break_out_of_the_card(report: dict[str, Any]) -> None:
     report["title"] = "a | b\n# heading <script>alert(1)</script> [x](http://example.org)"
     report["outputs"]["income"]["labels"] = ["`tick`", "<b>|"]
     report["data"]["columns"][0]["name"] = "a|b"
-    report["notes"] = ["![](http://example.org/x.png)\n## more"]
+    report["notes"] = ["![](http://example.org/x.png)\n## more\n- item"]
     text = card(report)
     assert "<script" not in text
     assert "\n# heading" not in text
     assert "\n## more" not in text
+    assert "\n- item" not in text
     assert re.search(r"(?<!\\)\]\(", text) is None
     assert "| `a\\|b` |" in text
     assert "`` `tick` ``" in text
