@@ -5,7 +5,8 @@ Never       training, weights, HTML, files under a final name.
 To add one  write the section in sections.py, or the quick model in quick.py; a report shows what is there."""
 
 from ceiba.evaluate.baseline import Baselines, fit_baselines
-from ceiba.evaluate.evaluate import evaluate, evaluate_data
+from ceiba.evaluate.data import evaluate_data
+from ceiba.evaluate.evaluate import evaluate
 from ceiba.evaluate.gather import Answers
 from ceiba.evaluate.spec import EvaluateSpec
 

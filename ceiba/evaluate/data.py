@@ -17,6 +17,8 @@ SPLIT = "test"
 def evaluate_data(predictor: Predictor, source: object, slices: Sequence[str] = (), seed: int = 0) -> dict[str, Any]:
     """The report of rows read and cleaned as the training rows were, beside the constant that training would answer.
 
+    There is no quick baseline: it would have to learn from the training rows, which are not at hand.
+
     Raises: DataError for what cannot be read, and for a column that is absent or holds a bad value.
     """
     with PeakMemory() as memory:
@@ -26,4 +28,4 @@ def evaluate_data(predictor: Predictor, source: object, slices: Sequence[str] = 
         report = evaluate(predictor, {SPLIT: frame}, slices=slices, baselines=constants, seed=seed)
     report["notes"] = [*frame.notes, *report["notes"]]
     report["cost"]["peak_memory_bytes"] = memory.bytes
-    return report
+    return report | {"title": frame.origin}

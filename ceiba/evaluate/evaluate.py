@@ -4,16 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ceiba.base.memory import PeakMemory
 from ceiba.evaluate.baseline import Baselines
 from ceiba.evaluate.gather import Answers, Scored, gather, without_truth
 from ceiba.evaluate.samples import samples_section
 from ceiba.evaluate.sections import calibration_section, classes_section, confusion_section, curves_section
 from ceiba.evaluate.slices import slice_groups, slice_section
 from ceiba.metrics import MAIN, figures, known_rows, paired_difference, per_row
-from ceiba.predict import Predictor
-from ceiba.prepare import clean_frame
-from ceiba.read import Frame, open_frame
+from ceiba.read import Frame
 
 FEW_ROWS = 100
 SAMPLED_SPLITS = ("test", "valid")
@@ -65,20 +62,6 @@ def evaluate(
         "rows_per_second": rows / max(predict_s, 1e-9),
     }  # fmt: skip
     return report
-
-
-def evaluate_data(predictor: Predictor, source: Any, slices: Sequence[str] = (), seed: int = 0) -> Report:
-    """The Report of rows that hold the targets, read and cleaned as the training rows were.
-
-    The quick baseline is not in it: it would have to be trained on these rows.
-
-    Raises: DataError as `evaluate` does, and for what cannot be read.
-    """
-    with PeakMemory() as memory:
-        frame = clean_frame(open_frame(source, predictor.reading), predictor.cleaner.operations)
-        report = evaluate(predictor, {"test": frame}, slices=slices, seed=seed)
-    report["cost"]["peak_memory_bytes"] = memory.bytes
-    return report | {"title": frame.origin}
 
 
 def measure_split(report: Report, split: str, scored: Mapping[str, Scored], seed: int) -> None:
