@@ -46,7 +46,7 @@ def fit_table(fields: Fields, rows: pa.RecordBatch) -> tuple[Part, Matrix]:
 
     def transform(batch: pa.RecordBatch) -> Matrix:
         blocks = [block for name, one in columns.items() for block, _ in _blocks(one, batch.column(name))]
-        return np.concatenate(blocks, axis=1, dtype=np.float32)
+        return np.concatenate(blocks, axis=1, dtype=np.float64)
 
     kinds = [kinds for name, one in columns.items() for _, kinds in _blocks(one, rows.column(name).slice(0, 1))]
     is_category = tuple(bool(kind) for block in kinds for kind in block)
@@ -59,7 +59,7 @@ def _blocks(field: Field, column: pa.Array) -> list[tuple[NDArray[Any], list[boo
     numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     if field.kind == "number" and numeric:
         values = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return [(values[:, None], [False])]
+        return [(np.where(np.isfinite(values), values, np.nan)[:, None], [False])]
     blocks = []
     for part, values in field.encode(column).items():
         if isinstance(values, Ragged) or values.shape[1] == 0:

@@ -4,6 +4,7 @@ Tables: histogram gradient boosting. Text: TF-IDF and a linear model. Images: a 
 text or images: gradient boosting on its columns and a few components of the rest.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -159,6 +160,8 @@ def fit_trees(
 ) -> tuple[tuple[Any, ...], str]:
     """Histogram gradient boosting as scikit-learn sets it; fewer, longer steps where a step grows many trees."""
     ensemble = require("sklearn.ensemble", "train", TO)
+    # A column without any value cannot be binned; one value alone is never split on.
+    matrix = np.where(np.isnan(matrix).all(axis=0), 0.0, matrix)
     trees_a_round = num_labels if kind in ("classes", "labels") else 1
     rounds = int(np.clip(MOST_TREES // max(trees_a_round, 1), FEWEST_ROUNDS, ROUNDS))
     options = {
@@ -177,7 +180,10 @@ def fit_linear(matrix: Matrix, truth: Array, kind: str, strength: float, seed: i
     if kind == "number":
         return (linear.Ridge(alpha=1 / strength, random_state=seed).fit(matrix, truth),), "ridge regression"
     options = {"C": strength, "max_iter": LINEAR_STEPS, "tol": LINEAR_TOLERANCE, "random_state": seed}
-    return _each(lambda: linear.LogisticRegression(**options), matrix, truth, kind), "logistic regression"
+    with warnings.catch_warnings():
+        # A baseline that has not settled is still a baseline, and nothing that the user could mend.
+        warnings.simplefilter("ignore", require("sklearn.exceptions", "train", TO).ConvergenceWarning)
+        return _each(lambda: linear.LogisticRegression(**options), matrix, truth, kind), "logistic regression"
 
 
 def _each(make: Any, matrix: Matrix, truth: Array, kind: str) -> tuple[Any, ...]:

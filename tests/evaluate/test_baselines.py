@@ -121,6 +121,25 @@ def test_trees_get_numbers_with_holes_and_categories_as_such(fitted: Fitted, mon
     assert (np.isnan(seen["matrix"][:, 0]) == holes).all()
 
 
+def test_endless_and_absent_numbers_are_missing_ones(fitted: Fitted) -> None:
+    values = [np.inf, 1e300, -np.inf, np.nan, 5.0] * 20
+    columns = {"x": values, "none": [np.nan] * 100, "yes": ["a", "b", "a", "a", "b"] * 20}
+    fields, answers = fitted(
+        open_frame({**columns, "x": [1.0, 2.0] * 50, "none": [1.0] * 100}),
+        {"x": "number", "none": "number"},
+        {"yes": "binary"},
+    )
+    figures = fit_baselines(open_frame(columns), fields, answers).figures(open_frame(columns))
+    assert figures["yes"]["quick"]["accuracy"]["value"] == 1
+
+
+def test_a_linear_model_that_has_not_settled_is_quiet(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "LINEAR_STEPS", 1)
+    frame = open_frame({"t": ["good day", "bad day"] * 30, "yes": ["a", "b"] * 30})
+    fields, answers = fitted(frame, {"t": TextSpec()}, {"yes": "binary"})
+    assert "quick" in fit_baselines(frame, fields, answers).scores(frame)
+
+
 def test_words_or_characters() -> None:
     chinese = pa.record_batch({"t": ["酒店 很好", "房间 很差", None]})
     english = pa.record_batch({"t": ["a good hotel", "a bad good room", None]})
