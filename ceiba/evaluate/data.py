@@ -1,6 +1,7 @@
 """Measuring on rows that are not split yet: a file, or a table in memory."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 from ceiba.base.memory import PeakMemory
@@ -28,4 +29,4 @@ def evaluate_data(predictor: Predictor, source: object, slices: Sequence[str] = 
         report = evaluate(predictor, {SPLIT: frame}, slices=slices, baselines=constants, seed=seed)
     report["notes"] = [*frame.notes, *report["notes"]]
     report["cost"]["peak_memory_bytes"] = memory.bytes
-    return report | {"title": frame.origin}
+    return report | {"title": PurePath(frame.origin).name}

@@ -52,6 +52,12 @@ def figure_rows(report: Report, split: str, output: str) -> list[View]:
     return rows
 
 
+def baselines_there(report: Report, split: str, output: str) -> list[str]:
+    """The baselines that were measured, the stronger first."""
+    found = at(report, "baselines", split, output) or {}
+    return [name for name in ("quick", "constant") if found.get(name)]
+
+
 def plots_of(report: Report, split: str, output: str) -> list[View]:
     """The plots that one output has, each with a title and a sentence on how to read it."""
     found: list[tuple[str, str, Markup]] = []
@@ -140,7 +146,7 @@ def output_view(report: Report, split: str, output: str) -> View:
         "kind": KINDS.get(kind.get("kind", ""), ""),
         "threshold": kind.get("threshold"),
         "figures": figure_rows(report, split, output),
-        "has_baselines": bool(at(report, "baselines", split, output)),
+        "baselines": baselines_there(report, split, output),
         "baseline_models": [(name, models[name]) for name in ("quick", "constant") if name in models],
         "plots": plots_of(report, split, output),
         "classes": shown,
@@ -149,7 +155,11 @@ def output_view(report: Report, split: str, output: str) -> View:
         "mistakes": mistake_rows(report, split, output),
         "slices": slice_tables(report, split, output),
         "others": [
-            {"split": other, "figures": figure_rows(report, other, output)}
+            {
+                "split": other,
+                "figures": figure_rows(report, other, output),
+                "baselines": baselines_there(report, other, output),
+            }
             for other in report["metrics"]
             if other != split and report["metrics"][other].get(output)
         ],

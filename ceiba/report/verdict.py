@@ -68,7 +68,8 @@ def verdict(report: Report, split: str, output: str) -> Verdict:
         text = f"an answer that never looks reaches {value_text(constant)}: nothing has been learnt"
         return Verdict(output, claim, text, "useless")
     if quick is None:
-        return Verdict(output, claim, "", "alone")
+        text = f"an answer that never looks reaches {value_text(constant)}" if constant else ""
+        return Verdict(output, claim, text, "alone")
     standing = standing_of(figure, quick, compared.get("quick"), name)
     model = short_model(report.get("baseline_models", {}).get(output, {}).get("quick", {}).get("model", ""))
     shown = fixed(quick["value"], digits_of(figure))
