@@ -198,6 +198,7 @@ def test_blanks_around_text_go_unless_told(write: Write) -> None:
         ("label,text\nham,one\nham,two\nspam,three\nham,four\n", ("label", "text")),
         ("first,second\nabc,def\nghi,jkl\n", ("first", "second")),
         ("2019,2020\n1.5,2.5\n", ("column_1", "column_2")),
+        ("region,2019\nnorth,1.5\nsouth,2\nnorth,3\nsouth,4\n", ("region", "2019")),
         ("a,2020-01-01\nb,2020-01-02\n", ("column_1", "column_2")),
         ("name,when\nb,2020-01-02\n", ("name", "when")),
         ("?,1\n2,3\n", ("column_1", "column_2")),
@@ -371,6 +372,11 @@ def test_bytes_that_break_the_encoding_given(write: Write) -> None:
 def test_a_zero_byte_is_named_by_line(write: Write) -> None:
     with pytest.raises(DataError, match=r"a.csv:3 must be text. Got a zero byte"):
         open_frame(write("a.csv", b"a,b\n1,2\n3,\x004\n"))
+
+
+def test_zero_bytes_everywhere_are_no_utf_16(write: Write) -> None:
+    with pytest.raises(DataError, match=r"a.csv:1 must be text. Got a zero byte"):
+        open_frame(write("a.csv", b"a\0\0\0,\0\0b\n" * 50))
 
 
 def test_one_giant_cell(write: Write) -> None:

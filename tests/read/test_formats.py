@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ceiba.base.errors import DataError
-from ceiba.read import ReadSpec, decode, open_frame, rows, values
+from ceiba.read import ReadSpec, decode, json_rows, open_frame, rows, sqlite
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -172,7 +172,7 @@ def test_json_is_streamed_and_settled_over_all_rows(
 ) -> None:
     monkeypatch.setattr(decode, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(rows, "SEGMENT_BYTES", block_bytes)
-    monkeypatch.setattr(values, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(json_rows, "CHUNK_ROWS", 2)
     found = [{"a": 1, "b": "ä[{,"}, {"a": 2.5}, {"a": None, "c": [1, 2]}, {"a": "x", "d": {"k": "€"}}, {"c": [0.5]}]
     content = json.dumps(found, ensure_ascii=False) if name == "a.json" else "\n".join(map(json.dumps, found))
     table = open_frame(write(name, content)).to_table()
@@ -189,6 +189,7 @@ def test_json_is_streamed_and_settled_over_all_rows(
     [
         ([True, False, None], "bool", [True, False, None]),
         ([True, 1], "string", ["true", "1"]),
+        ([1, 2**63], "double", [1.0, 2.0**63]),
         ([1, 2**70], "double", [1.0, 2.0**70]),
         (["1", "2"], "string", ["1", "2"]),
         (["2020-01-01", None], "date32[day]", None),
@@ -255,7 +256,7 @@ def database(path: Path, *statements: str) -> Path:
 
 
 def test_sqlite_table_and_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(sqlite, "CHUNK_ROWS", 2)
     path = database(
         tmp_path / "a.sqlite", "CREATE TABLE t (n, s TEXT, b BLOB)", "CREATE TABLE empty (x, y)",
         "INSERT INTO t VALUES (1, 'ä', x'00ff'), (2, NULL, NULL), (2.5, '2020', x'')",

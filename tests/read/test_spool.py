@@ -106,9 +106,9 @@ def test_a_file_that_cannot_be_read(write: Write, own_cache: Path, monkeypatch: 
 
 PEAK = """
 import sys, threading, time
-from ceiba.read import decode, open_frame, rows as row_cuts, values
+from ceiba.read import decode, json_rows, open_frame, rows as row_cuts
 decode.BLOCK_BYTES = row_cuts.SEGMENT_BYTES = 1 << 17  # small, so that small files are many of them
-values.CHUNK_ROWS = 1024
+json_rows.CHUNK_ROWS = 1024
 peak, done = 0, False
 def anonymous():
     return sum(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(("RssAnon", "RssShmem")))
@@ -182,6 +182,17 @@ def test_a_file_changed_right_after_it_was_hashed_is_hashed_again(write: Write, 
     first = content_hash(path)
     path.write_bytes(b"a\n2\n")
     os.utime(path, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+    assert content_hash(path) != first
+
+
+def test_a_file_changed_within_the_clocks_step_is_hashed_again(
+    write: Write, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = time.time_ns()
+    monkeypatch.setattr(content, "stamp", lambda path: [4, now_ns, now_ns, 7])
+    path = write("a.csv", "a\n1\n")
+    first = content_hash(path)
+    path.write_bytes(b"a\n2\n")
     assert content_hash(path) != first
 
 
