@@ -90,15 +90,17 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path, durable: bool = True) -> None:
     """List every file of a folder with its size and SHA-256, and force all of them to the disk."""
     entries = {}
     for path in files_below(folder):
-        sync_file(path)
+        if durable:
+            sync_file(path)
         entries[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": digest(path)}
     _step("write", folder / MANIFEST)
     (folder / MANIFEST).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    sync_file(folder / MANIFEST)
+    if durable:
+        sync_file(folder / MANIFEST)
 
 
 def verify_manifest(folder: Path) -> None:
@@ -144,8 +146,11 @@ def _close(folder: Path) -> None:
 
 
 @contextmanager
-def write_folder(target: Path, manifest: bool = True) -> Iterator[Path]:
+def write_folder(target: Path, manifest: bool = True, durable: bool = True) -> Iterator[Path]:
     """A temporary sibling folder; on success it is sealed by a manifest and renamed to `target`, on failure removed.
+
+    Not `durable` is for what can be made again and is held against its manifest when opened: a power loss may damage
+    it, which is then seen.
 
     Raises: InputError if the target exists already.
     """
@@ -158,14 +163,16 @@ def write_folder(target: Path, manifest: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if manifest:
-            write_manifest(temporary)
-        for folder in sorted(path for path in temporary.rglob("*") if path.is_dir()):
-            sync_file(folder)
-        sync_file(temporary)
+            write_manifest(temporary, durable)
+        if durable:
+            for folder in sorted(path for path in temporary.rglob("*") if path.is_dir()):
+                sync_file(folder)
+            sync_file(temporary)
         _close(temporary)
         _step("rename", target)
         os.rename(temporary, target)
-        sync_file(target.parent)
+        if durable:
+            sync_file(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

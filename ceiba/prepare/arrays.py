@@ -71,7 +71,7 @@ def _identity(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np
     """A name made of the content of the data, everything that was learnt, and the version of the code that encodes."""
     steps = [CODE_VERSION, frame.identity, json.dumps(fields.to_json(), sort_keys=True), str(weight)]
     steps += [f"{name} {hashlib.sha256(data).hexdigest()}" for name, data in sorted(fields.files().items())]
-    steps.append("" if rows is None else hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest())
+    steps.append("" if rows is None else hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest())
     return hashlib.sha256("\x1f".join(steps).encode()).hexdigest()[:32]
 
 

@@ -1,6 +1,7 @@
 """Positions → parts: at random, with classes spread evenly, by time, by whole groups."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,59 +16,85 @@ from ceiba.read import Column
 
 TRAIN, VALID, TEST = 0, 1, 2
 
-Codes = NDArray[np.int64]
+BLOCK_ROWS = 1 << 16
+"""Rows shuffled among themselves at a time."""
+
+Codes = NDArray[Any]
+"""Whole numbers, as narrow as they may be."""
 Parts = NDArray[np.int8]
 
 
 def assign(length: int, shares: tuple[float, float], group: Codes | None, together: bool, seed: int) -> Parts:
-    """A part for each of `length` rows; `shares` are those of (valid, test).
+    """A part for each of `length` rows; `shares` are those of (valid, test). 1 byte a row.
 
     With `together`, rows of one group stay in one part. Otherwise each group is spread over the parts in proportion,
     and its first row, by chance, is trained on, so that no class is met for the first time in the test.
     """
     if group is not None and together and length:
         return _whole_groups(group, shares, seed)
-    order, first = _shuffled(length, group, seed)
+    firsts = min(length, 1) if group is None else len(np.unique(group))
+    test = _Dealer(shares[1], length, length - firsts)
+    valid = _Dealer(shares[0], length, length - firsts - test.count)
     parts = np.zeros(length, dtype=np.int8)
-    free = order[~first]
-    parts[free] = _dealt(len(free), shares, length)
+    for rows, is_first in _shuffled(length, group, seed):
+        free = rows[~is_first]
+        is_test = test.deal(len(free))
+        parts[free[is_test]] = TEST
+        rest = free[~is_test]
+        parts[rest[valid.deal(len(rest))]] = VALID
     return parts
 
 
-def spread(length: int, folds: int, group: Codes | None, together: bool, seed: int) -> Codes:
+def spread(length: int, folds: int, group: Codes | None, together: bool, seed: int) -> NDArray[np.int16]:
     """A fold for each row; classes are spread evenly, or groups are kept together."""
     if group is not None and together:
         ends, codes = _group_ends(group, seed)
         number = np.minimum((ends - 1) * folds // length, folds - 1)
         if len(np.unique(number)) < folds:
             number = np.minimum(np.arange(len(ends)) * folds // len(ends), folds - 1)
-        return number[codes]
-    order, _ = _shuffled(length, group, seed)
-    fold = np.empty(length, dtype=np.int64)
-    fold[order] = np.arange(length) % folds
+        return np.asarray(number[codes], dtype=np.int16)
+    fold, done = np.empty(length, dtype=np.int16), 0
+    for rows, _ in _shuffled(length, group, seed):
+        fold[rows] = np.arange(done, done + len(rows)) % folds
+        done += len(rows)
     return fold
 
 
-def _shuffled(length: int, group: Codes | None, seed: int) -> tuple[Codes, NDArray[np.bool_]]:
-    """Rows in a random order, group after group, and which are the first of their group."""
-    order = permutation(length, seed, "split")
-    if group is None:
-        return order, np.arange(length) == 0
-    order = order[np.argsort(group[order], kind="stable")]
-    sorted_group = group[order]
-    return order, np.concatenate([np.ones(min(length, 1), dtype=np.bool_), sorted_group[1:] != sorted_group[:-1]])
+def _shuffled(length: int, group: Codes | None, seed: int) -> Iterator[tuple[Codes, NDArray[np.bool_]]]:
+    """Blocks of rows in a random order, group after group, and which are the first of their group."""
+    met: set[int] = set()
+    for start in range(0, length, BLOCK_ROWS):
+        rows = start + permutation(min(BLOCK_ROWS, length - start), seed, "split", start)
+        if group is None:
+            yield rows, rows == rows[0] if start == 0 else np.zeros(len(rows), dtype=np.bool_)
+            continue
+        rows = rows[np.argsort(group[rows], kind="stable")]
+        known, places = np.unique(group[rows], return_index=True)
+        new = [place for code, place in zip(known.tolist(), places.tolist(), strict=True) if code not in met]
+        met.update(known.tolist())
+        is_first = np.zeros(len(rows), dtype=np.bool_)
+        is_first[new] = True
+        yield rows, is_first
 
 
-def _dealt(length: int, shares: tuple[float, float], total: int) -> Parts:
-    """Parts dealt out at even distances, so that any run of rows has nearly the right share of each."""
-    parts = np.zeros(length, dtype=np.int8)
-    free = np.arange(length)
-    for code, share in ((TEST, shares[1]), (VALID, shares[0])):
-        count = min(max(round(share * total), 1 if share > 0 else 0), len(free))
-        chosen = ((np.arange(count) + 0.5) * (len(free) / max(count, 1))).astype(np.int64)
-        parts[free[chosen]] = code
-        free = np.delete(free, chosen)
-    return parts
+class _Dealer:
+    """Chooses a share of a run of rows at even distances, so that any stretch of it has nearly the right share."""
+
+    def __init__(self, share: float, total: int, free: int):
+        self.count = min(max(round(share * total), 1 if share > 0 else 0), free)
+        self.distance = free / max(self.count, 1)
+        self.done = 0
+
+    def deal(self, length: int) -> NDArray[np.bool_]:
+        """Which of the next rows are chosen."""
+        chosen = np.zeros(length, dtype=np.bool_)
+        if self.count and length:
+            first = max(int(self.done / self.distance - 0.5) - 1, 0)
+            last = min(int((self.done + length) / self.distance + 0.5) + 1, self.count)
+            places = ((np.arange(first, last) + 0.5) * self.distance).astype(np.int64) - self.done
+            chosen[places[(places >= 0) & (places < length)]] = True
+        self.done += length
+        return chosen
 
 
 def _group_ends(group: Codes, seed: int) -> tuple[Codes, Codes]:

@@ -43,7 +43,7 @@ def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
     make_room(folder.parent, budget_bytes())
     try:
-        with write_folder(folder) as temporary:
+        with write_folder(folder, durable=False) as temporary:
             build(temporary)
     except (OSError, InputError):
         if not _is_good(folder):

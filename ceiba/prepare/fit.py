@@ -1,17 +1,23 @@
 """Frame → Fields: what is learnt about each column, from training rows only."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
-from ceiba.clean.hashing import hash_values
 from ceiba.fields import Field, Fields, FieldSpec, Target
-from ceiba.prepare.targets import is_missing
 from ceiba.read import Frame
+
+MOST_THREADS = 8
+"""Columns fitted at a time, at most; each holds a batch and what it learns."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +47,61 @@ def fit_fields(
     """
     shared = dict(shared or {})
     _check(frame, inputs, outputs, shared)
-    fitted_outputs = {name: _fit(frame, (name,), spec, None, seed) for name, spec in outputs.items()}
+    fitted_outputs = {name: _fit_output(frame, name, spec, seed) for name, spec in outputs.items()}
     target = _first_target(frame, fitted_outputs)
-    fitted_inputs = {}
-    for name, spec in inputs.items():
-        if name not in shared:
-            names = (name, *(other for other, owner in shared.items() if owner == name))
-            fitted_inputs[name] = _fit(frame, names, spec, target if len(names) == 1 else None, seed)
+    own = [name for name in inputs if name not in shared]
+
+    def fit(name: str) -> Field:
+        users = (name, *(other for other, owner in shared.items() if owner == name))
+        return _fit(frame, users, inputs[name], target if len(users) == 1 else None, seed)
+
+    with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, MOST_THREADS)), thread_name_prefix="ceiba-fit") as pool:
+        fitted_inputs = dict(zip(own, pool.map(fit, own), strict=True))
     return Fields({name: fitted_inputs[shared.get(name, name)] for name in inputs}, fitted_outputs, shared)
 
 
 def _first_target(frame: Frame, outputs: Mapping[str, Field]) -> Target | None:
-    """The first output that is one class or one number a row, for bins that follow it; 4 bytes a row while fitting."""
+    """The first output that is one class or one number a row, for bins that follow it."""
+    nothing = pa.array([], pa.string())
     for name, field in outputs.items():
-        values = [field.target(chunk) for chunk in frame.column(name)]
-        if values[0].ndim == 1:
-            is_class = bool(np.issubdtype(values[0].dtype, np.integer))
-            narrow = np.int32 if is_class else np.float32
-            return Target([part.astype(narrow) for part in values], is_class)
+        values = field.target(nothing)
+        if values.ndim == 1:
+            return Target(_TargetValues(frame, name, field), bool(np.issubdtype(values.dtype, np.integer)))
     return None
+
+
+class _TargetValues(Iterable[NDArray[Any]]):
+    """An output's values beside the rows: encoded when first asked for, then kept, in 4 bytes a row."""
+
+    def __init__(self, frame: Frame, name: str, field: Field):
+        self.frame, self.name, self.field = frame, name, field
+        self.kept: list[NDArray[Any]] | None = None
+        self.lock = Lock()
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        with self.lock:
+            if self.kept is None:
+                encoded = (self.field.target(chunk) for chunk in self.frame.column(self.name))
+                self.kept = [one.astype(np.int32 if one.dtype == np.int64 else np.float32) for one in encoded]
+        return iter(self.kept)
+
+
+def _fit_output(frame: Frame, name: str, spec: FieldSpec, seed: int) -> Field:
+    field = _fit(frame, (name,), spec, None, seed)
+    if not _varies(field):
+        where = f"{frame.origin} column '{name}'"
+        raise DataError(
+            f"{where} must take at least two values to be a target", "one in all rows", "Choose another target"
+        )
+    return field
+
+
+def _varies(field: Field) -> bool:
+    """Whether a field learnt of more than one value; a set may have one member, since it may lack it."""
+    labels = getattr(field, "labels", None)
+    if labels is not None:
+        return len(labels) > (0 if field.kind == "set" else 1)
+    return bool(getattr(field, "low", 0.0) < getattr(field, "high", 1.0))
 
 
 def _fit(frame: Frame, names: Sequence[str], spec: FieldSpec, target: Target | None, seed: int) -> Field:
@@ -92,30 +134,3 @@ def _check(
         raise DataError(
             f"{frame.origin} must have rows to learn from", "0 rows", "Check the file, data.clean and data.split"
         )
-    for name in inputs:
-        if _distinct(frame, name, 1) < 1:
-            raise DataError(
-                f"{frame.origin} column '{name}' must hold a value", "only missing ones", "Remove it from inputs"
-            )
-    for name in outputs:
-        found = _distinct(frame, name, 2)
-        if found < 2:
-            got = "one value in all rows" if found else "only missing ones"
-            raise DataError(
-                f"{frame.origin} column '{name}' must take at least two values to be a target",
-                got,
-                "Choose another target",
-            )
-
-
-def _distinct(frame: Frame, name: str, enough: int) -> int:
-    """How many values a column takes, counted no further than `enough`; stops at the first rows that show it."""
-    seen: set[int] = set()
-    for chunk in frame.column(name):
-        known = chunk.filter(pa.array(~is_missing(chunk)))
-        if len(known) and enough == 1:
-            return 1
-        seen.update(np.unique(hash_values(known))[:enough].tolist())
-        if len(seen) >= enough:
-            return enough
-    return len(seen)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
-from ceiba.prepare.assign import TEST, TRAIN, VALID, assign, group_codes, spread, time_order
+from ceiba.prepare.assign import TEST, TRAIN, VALID, Codes, assign, group_codes, spread, time_order
 from ceiba.prepare.cleaning import clean_frame
 from ceiba.prepare.damaged import readable_rows
 from ceiba.prepare.spec import DataSpec
@@ -140,7 +140,7 @@ def _without_damaged(frame: Frame) -> Frame:
     return frame.take(rows).noted(f"{frame.origin}: {lost} of {frame.num_rows} rows with a damaged image were left out")
 
 
-def _grouping(spec: DataSpec, frame: Frame, kept: Rows, targets: Sequence[str]) -> tuple[NDArray[np.int64] | None, str]:
+def _grouping(spec: DataSpec, frame: Frame, kept: Rows, targets: Sequence[str]) -> tuple[Codes | None, str]:
     """A code a kept row by which rows are held together (group) or spread evenly (stratified), and the words for it."""
     by, column, seed = spec.split.by, spec.split.column, spec.split.seed
     if by == "group" and column is not None:

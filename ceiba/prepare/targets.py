@@ -39,7 +39,7 @@ def has_target(frame: Frame, targets: Sequence[str]) -> NDArray[np.int64]:
     return np.flatnonzero(np.concatenate(masks)) if masks else np.empty(0, dtype=np.int64)
 
 
-def stratum(frame: Frame, targets: Sequence[str]) -> tuple[str, NDArray[np.int64]] | None:
+def stratum(frame: Frame, targets: Sequence[str]) -> tuple[str, NDArray[np.int16]] | None:
     """The first target that is a class, and its code in every row; nothing where all are numbers, lists or too many."""
     for name in targets:
         codes = _class_codes(frame.column(name))
@@ -48,7 +48,7 @@ def stratum(frame: Frame, targets: Sequence[str]) -> tuple[str, NDArray[np.int64
     return None
 
 
-def _class_codes(column: Column) -> NDArray[np.int64] | None:
+def _class_codes(column: Column) -> NDArray[np.int16] | None:
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_temporal(kind):
         return None
@@ -60,6 +60,6 @@ def _class_codes(column: Column) -> NDArray[np.int64] | None:
         places = [known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()]
         if len(known) > most:
             return None
-        codes.append(np.asarray(places, dtype=np.int64)[np.asarray(encoded.indices)])
+        codes.append(np.asarray(places, dtype=np.int16)[np.asarray(encoded.indices)])
     rows = sum(map(len, codes))
     return np.concatenate(codes) if rows >= RECUR * len(known) > 0 else None

@@ -180,7 +180,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         finally:
             monkeypatch.setattr(files, "on_operation", None)
         assert_same(arrays, frame, fields)
-        assert failing > 5
+        assert failing >= 2
         break
 
 

@@ -188,7 +188,7 @@ def write(path: Path, header: str, lines: list[str]) -> str:
 
 
 def test_a_draft_is_a_valid_recipe(tmp_path: Path) -> None:
-    names = '"no, #1",on:off,"a, b",x,y'
+    names = '"row, id",on:off,"a, b",x,y'
     train = write(
         tmp_path / "train.csv", names, [f"{row * 3},{row % 2},t{row % 5},{row % 7}.5,c{row % 3}" for row in range(90)]
     )
@@ -202,7 +202,7 @@ def test_a_draft_is_a_valid_recipe(tmp_path: Path) -> None:
         "train": "../train.csv",
         "test": "../test.csv",
         "clean": [{"strip_suffix": {"y": "."}}],
-        "ids": ["no, #1"],
+        "ids": ["row, id"],
     }
     assert value["inputs"] == {"on:off": "binary", "a, b": "category", "x": "number"}
     assert value["outputs"] == {"y": "category"}

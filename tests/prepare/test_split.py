@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from ceiba.base.errors import DataError, RecipeError
-from ceiba.prepare import DataSpec, Splits, fold_splits, load_splits
+from ceiba.prepare import DataSpec, Splits, assign, fold_splits, load_splits
 
 
 def table(rows: int, classes: int = 3) -> dict[str, Any]:
@@ -45,6 +45,28 @@ def test_classes_are_alike_in_each_part(classes: int) -> None:
     }
     for share in shares.values():
         assert np.abs(share - shares["train"]).max() < 0.005
+
+
+@pytest.mark.parametrize("rows", [999, 1024, 5000])
+def test_rows_are_shuffled_in_blocks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assign, "BLOCK_ROWS", 64)
+    given = table(rows)
+    given["y"][rows // 2] = "single"
+    splits = load_splits(spec(given), ["y"])
+    found = rows_of(splits)
+    assert sorted(chain(*found.values())) == list(range(rows))
+    assert [len(part) for part in found.values()] == [rows - 2 * round(rows / 10), round(rows / 10), round(rows / 10)]
+    assert rows // 2 in found["train"]
+    labels = rows_of(splits, "y")
+    for name in ("c0", "c1", "c2"):
+        whole = given["y"].count(name) / rows
+        for part in labels.values():
+            assert part.count(name) / len(part) == pytest.approx(whole, abs=0.05)
+    gaps = np.diff(found["test"])
+    assert gaps.max() < 130  # every stretch of the file has its share
+    assert len(set(gaps.tolist())) > 5  # by chance, and not every tenth row
+    folds = fold_splits(spec(given, split={"folds": 4}), ["y"])
+    assert sorted(chain(*(rows_of(fold)["test"] for fold in folds))) == list(range(rows))
 
 
 def test_a_class_of_one_row_is_trained_on() -> None:
