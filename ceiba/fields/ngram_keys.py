@@ -112,7 +112,8 @@ def _word_hashes(codes: NDArray[np.uint32], classes: NDArray[np.uint8]) -> tuple
 class DocumentCounts:
     """How many rows hold each n-gram, in bounded memory: of too many, those of fewest rows are forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_held: int = MOST_HELD, merge_at: int = MERGE_AT) -> None:
+        self.most_held, self.merge_at = most_held, merge_at
         self.hashes, self.rows = np.zeros(0, np.uint64), np.zeros(0, np.int64)
         self.waiting: list[Words] = []
         self.num_waiting = 0
@@ -121,7 +122,7 @@ class DocumentCounts:
         """Count hashes in, one for each row that holds it."""
         self.waiting.append(hashes)
         self.num_waiting += len(hashes)
-        if self.num_waiting > MERGE_AT:
+        if self.num_waiting > self.merge_at:
             self._merge()
 
     def _merge(self) -> None:
@@ -133,7 +134,7 @@ class DocumentCounts:
             both, place = np.unique(np.concatenate([self.hashes, new]), return_inverse=True)
             counts = np.bincount(place, np.concatenate([self.rows, rows]).astype(np.float64), len(both))
             self.hashes, self.rows = both, counts.astype(np.int64)
-        while len(self.hashes) > MOST_HELD:
+        while len(self.hashes) > self.most_held:
             kept = self.rows > self.rows.min()
             self.hashes, self.rows = self.hashes[kept], self.rows[kept]
 

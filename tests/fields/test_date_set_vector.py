@@ -79,6 +79,20 @@ def test_what_is_no_date_is_named_with_its_row(text: str) -> None:
         field.encode(pa.array([text]))
 
 
+def test_a_day_that_no_calendar_has_is_no_date() -> None:
+    field = DateSpec(format="%d/%m/%Y").fit([pa.array(["30/04/2024", "29/02/2024"])])
+    for text in ("31/04/2024", "29/02/2023", "00/01/2024", "01/13/2024", "1/1/24"):
+        with pytest.raises(DataError, match=f"Got '{text}'"):
+            field.encode(pa.array([text]))
+
+
+def test_a_missing_date_is_zero_in_every_part_and_marked() -> None:
+    field = DateSpec().fit([pa.array(["2024-01-01 10:00", "2024-02-03", None])])
+    assert numbers(field, pa.array([None, ""], pa.string())).tolist() == [[0.0] * 9 + [1.0]] * 2
+    assert field.number_parts()[-1] == " is missing"
+    assert DateSpec(indicator=False).fit([pa.array(["2024-01-01", None])]).number_parts() == (" elapsed",)
+
+
 def test_numbers_are_dates_with_a_unit_or_as_written() -> None:
     field = DateSpec(unit="s").fit([pa.array([0, 86_400, None])])
     same = [pa.array([43_200.0]), pa.array(["43200"]), pa.array(["1970-01-01T12:00:00"]).cast(pa.timestamp("us"))]
@@ -115,6 +129,7 @@ def test_sets_are_hot_where_a_label_is_present() -> None:
 def test_labels_that_were_left_out_share_a_column() -> None:
     field = SetSpec(max_labels=1).fit([pa.array([["a", "b"], ["a"]])])
     assert numbers(field, pa.array([["a"], ["b"], ["c"]])).tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert numbers(field, pa.array([["a", None], [""], ["nan", "b"]])).tolist() == [[1, 0], [0, 0], [0, 1]]
 
 
 def test_a_missing_set_as_a_target_is_left_out_or_empty() -> None:
@@ -145,5 +160,5 @@ def test_a_vector_of_another_width_or_content_is_refused(row: str) -> None:
 
 
 def test_a_vector_column_that_begins_with_missing_rows_has_the_width_of_the_first_vector() -> None:
-    field = VectorSpec().fit([pa.array([None, None], pa.list_(pa.float64())), pa.array([[1.0, 2.0], None])])
+    field = VectorSpec().fit([pa.array([None, None], pa.list_(pa.float64())), pa.array([[1.0, 2.0]])])
     assert numbers(field, pa.array([None], pa.list_(pa.float64()))).tolist() == [[0, 0, 1]]

@@ -22,6 +22,7 @@ from sklearn.svm import LinearSVC
 from ceiba.base.errors import DataError
 from ceiba.fields import Field, NgramSpec, TextSpec
 from ceiba.fields.characters import BLANK, HAN, MARK, MAX_CHARACTERS, WORD, character_classes, clean_text
+from ceiba.fields.ngram_keys import DocumentCounts
 
 TOKENIZERS = ("word", "character", "bpe", "ngrams")
 every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS)
@@ -113,6 +114,20 @@ def test_ngrams_of_one_row_only_are_left_out_unless_none_would_be_left() -> None
     spec = {"type": "ngrams", "characters": None}
     assert len(fit(spec, ["a b", "a c"]).vocabulary) == 1
     assert len(fit(spec, ["a b"]).vocabulary) == 3
+
+
+def test_counts_of_ngrams_forget_the_rarest_when_they_are_too_many_to_hold() -> None:
+    counts, exact = DocumentCounts(most_held=50, merge_at=30), DocumentCounts()
+    for start in range(0, 400, 20):
+        block = np.array([3, 9, *range(start + 100, start + 120)], np.uint64)
+        counts.add(block)
+        exact.add(block)
+        assert len(counts.hashes) <= 50
+    for one in (counts, exact):
+        hashes, rows = one.most(2, 2)
+        assert (hashes.tolist(), rows.tolist()) == ([3, 9], [20, 20])
+    assert len(exact.most(1000, 1)[0]) == 402
+    assert exact.most(1, 1)[0].tolist() == [3]
 
 
 def test_character_classes() -> None:
