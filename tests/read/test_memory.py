@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from ceiba.base.errors import DataError
-from ceiba.read import ReadSpec, open_frame
+from ceiba.read import ReadSpec, columns, open_frame
 
 ROWS = [{"n": 1, "x": 1.5, "t": "a", "b": True}, {"n": 2, "x": None, "t": None, "b": False}]
 
@@ -103,6 +103,14 @@ def test_arrow_types_are_settled(array: pa.Array, kind: str) -> None:
     frame = open_frame(pa.table({"a": array}))
     assert str(frame.schema.field("a").type) == kind
     assert frame.to_table().column("a").null_count == 0
+
+
+def test_many_rows_come_in_bounded_batches() -> None:
+    frame = open_frame(
+        pa.table({"a": pa.array(range(150_000), pa.int32()), "c": pa.array(["x"] * 150_000, pa.large_string())})
+    )
+    assert frame.num_rows == sum(batch.num_rows for batch in frame.batches()) == 150_000
+    assert max(batch.num_rows for batch in frame.batches()) <= columns.MOST_ROWS
 
 
 def test_metadata_of_a_field_stays_and_that_of_pandas_goes() -> None:
