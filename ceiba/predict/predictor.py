@@ -16,6 +16,7 @@ from ceiba.base.errors import BundleError, CeibaError, DataError, listed, neares
 from ceiba.bundle import META, Bundle
 from ceiba.clean import Cleaner, CleanOption
 from ceiba.fields import Encoded, Fields, Ragged
+from ceiba.fields.bad_rows import first_bad_row
 from ceiba.predict.forms import rows_and_form
 from ceiba.read import Frame, ReadSpec
 
@@ -71,17 +72,12 @@ class Predictor:
         """The columns that may be needed, before cleaning."""
         return tuple(sorted(self.cleaner.before(frozenset(self.fields.inputs))))
 
-    def encode(self, batch: pa.RecordBatch, names: Sequence[str] | None = None) -> Encoded:
-        """Raw rows → arrays by part; `names` are those of all columns there were, for the message.
+    def encode(self, batch: pa.RecordBatch) -> Encoded:
+        """Raw rows → arrays by part.
 
         Raises: DataError for a column that is missing, or a value that its field cannot take.
         """
-        batch = self.cleaner(batch)
-        for name in self.fields.inputs:
-            if name not in batch.schema.names:
-                do = nearest(name, batch.schema.names if names is None else names)
-                raise DataError(f"the rows must have the column '{name}'", "none of that name", do)
-        return self.fields.encode(batch)
+        return self.fields.encode(self.cleaner(batch))
 
     def run(self, encoded: Encoded) -> dict[str, Array]:
         """Arrays by part → logits by output, in the order of the rows.
@@ -162,13 +158,19 @@ class Predictor:
 
     def check(self, frame: Frame, names: Sequence[str] | None = None) -> None:
         """Raises: DataError if the frame lacks a column; `names` are those of all columns there were."""
-        self.encode(_empty(frame, self._read(frame, ())), frame.names if names is None else names)
+        known = frame.schema.names
+        if self.cleaner.operations:
+            known = self.cleaner(_empty(frame, self._read(frame, ()))).schema.names
+        for name in self.fields.inputs:
+            if name not in known:
+                do = nearest(name, known if names is None else names)
+                raise DataError(f"the rows must have the column '{name}'", "none of that name", do)
 
     def _encode_at(self, batch: pa.RecordBatch, origin: str, start: int) -> Encoded:
         try:
             return self.encode(batch)
         except DataError as error:
-            raise error.at(f"{origin} rows {start + 1} to {start + batch.num_rows},") from error
+            raise error.at(f"{origin} row {start + first_bad_row(self.encode, batch) + 1},") from error
 
     def _read(self, frame: Frame, keep: Sequence[str]) -> tuple[str, ...]:
         wanted = {*self.columns, *keep}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.fields import Encoded, Fields, Ragged
+from ceiba.fields.bad_rows import first_bad_row
 from ceiba.fields.columns import as_numbers
 from ceiba.prepare.cache import built_once
 from ceiba.read import Frame, cache_folder
@@ -79,7 +80,7 @@ def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows:
     with ExitStack() as stack:
         writers: dict[str, _Writer] = {}
         done = 0
-        for encoded in _encoded(frame, fields, weight):
+        for encoded in _encoded(frame, fields, weight, rows):
             for name, values in encoded.items():
                 if name not in writers:
                     writers[name] = stack.enter_context(_Writer(folder, f"{len(writers):04d}", values))
@@ -94,7 +95,7 @@ def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows:
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
 
 
-def _encoded(frame: Frame, fields: Fields, weight: str | None) -> Iterator[Encoded]:
+def _encoded(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> Iterator[Encoded]:
     """Encoded batches in order; a few are worked on at a time, so memory holds a few batches."""
     columns = tuple(dict.fromkeys((*fields.inputs, *fields.outputs, *([weight] if weight else []))))
 
@@ -102,7 +103,8 @@ def _encoded(frame: Frame, fields: Fields, weight: str | None) -> Iterator[Encod
         try:
             return _encode(batch, fields, weight)
         except DataError as error:
-            raise error.at(f"{frame.origin} rows {start + 1} to {start + batch.num_rows},") from error
+            row = first_bad_row(lambda part: _encode(part, fields, weight), batch)
+            raise error.at(f"{frame.origin} row {(start + row if rows is None else rows[start + row]) + 1},") from error
 
     threads = max(1, min(os.cpu_count() or 1, MOST_THREADS))
     start = 0

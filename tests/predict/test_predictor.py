@@ -162,7 +162,7 @@ def test_what_is_no_table_is_refused() -> None:
 
 
 def test_a_bad_value_is_named_with_its_rows() -> None:
-    with pytest.raises(DataError, match=r"rows 1 to 2, column 'area'.*Got 'x'"):
+    with pytest.raises(DataError, match=r"row 2, column 'area'.*Got 'x'"):
         make().predict([{"area": "1", "rooms": 1}, {"area": "x", "rooms": 1}])
 
 

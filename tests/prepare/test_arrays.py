@@ -227,8 +227,10 @@ def test_bad_values_are_named(tmp_path: Path) -> None:
     frame = frame_of(30)
     fields = fields_of(frame)
     bad = open_frame({"age": ["1", "x"], "job": ["a", "b"], "text": ["", ""], "y": ["c0", "c1"], "w": [1.0, -1.0]})
-    with pytest.raises(DataError, match=r"rows 1 to 2, column 'age'.*Got 'x'"):
+    with pytest.raises(DataError, match=r"row 2, column 'age'.*Got 'x'"):
         prepare_arrays(bad, fields, None, tmp_path)
+    with pytest.raises(DataError, match="row 78,"):
+        prepare_arrays(bad, fields, None, tmp_path, rows=np.array([3, 77]))
     good = open_frame({**bad.to_table().to_pydict(), "age": [1, 2]})
     with pytest.raises(DataError, match=r"column 'w' must hold weights.*Got -1"):
         prepare_arrays(good, fields, "w", tmp_path)
