@@ -16,13 +16,19 @@ from ceiba.base.errors import BundleError, CeibaError, DataError, listed, neares
 from ceiba.bundle import META, Bundle
 from ceiba.clean import Cleaner, CleanOption
 from ceiba.fields import Encoded, Fields, Ragged
-from ceiba.fields.bad_rows import first_bad_row
+from ceiba.fields.slices import first_bad_row, slice_rows, sliced
 from ceiba.predict.forms import rows_and_form
 from ceiba.read import Frame, ReadSpec
 
 BATCH_ROWS = 1024
 WINDOW_BATCHES = 16
 """Batches within which rows are sorted by length before they are padded."""
+WINDOW_BYTES = 64 << 20
+"""About what the encoded rows of a window take at most."""
+BATCH_TOKENS = 1 << 16
+"""Tokens of a batch, padding included, at most: what a network makes of them is many times as large."""
+BATCH_PIXELS = 1 << 20
+"""The same for the values of pixels."""
 
 Array = NDArray[Any]
 Backend = Callable[[dict[str, Array]], Mapping[str, Array]]
@@ -86,20 +92,18 @@ class Predictor:
 
         Raises: CeibaError if the backend breaks its contract.
         """
-        num_rows = len(next(iter(encoded.values())))
-        ragged = [part for part in encoded.values() if isinstance(part, Ragged)]
-        order = np.argsort(sum(part.lengths for part in ragged), kind="stable") if ragged else None
+        order = _by_length(encoded)
         parts: dict[str, list[Array]] = {name: [] for name in self.answers}
-        for start in range(0, num_rows, self.batch_rows):
-            rows = slice(start, start + self.batch_rows) if order is None else order[start : start + self.batch_rows]
+        for rows in _cut(encoded, order, self.batch_rows):
             found = self.backend({name: _padded(part, rows) for name, part in encoded.items()})
             for name in self.answers:
-                parts[name].append(_checked(found, name, min(self.batch_rows, num_rows - start)))
+                parts[name].append(_checked(found, name, len(rows)))
         return {name: _in_order(logits, order) if logits else self._no_logits(name) for name, logits in parts.items()}
 
     def windows(self, frame: Frame, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, Array]]]:
         """Raw rows and their logits, a window at a time; the next window is encoded while the backend runs."""
-        batches = _windows(frame.batches(columns), self.batch_rows * WINDOW_BATCHES)
+        window_rows = min(self.batch_rows * WINDOW_BATCHES, slice_rows(self.fields, WINDOW_BYTES))
+        batches = sliced(frame.batches(columns), window_rows)
         ahead = next(batches, None)
         if ahead is None:
             return
@@ -193,10 +197,36 @@ class Predictor:
         return self._answered(kept, {name: self._no_logits(name) for name in self.answers})
 
 
-def _padded(part: Array | Ragged, rows: slice | NDArray[np.int64]) -> Array:
-    if not isinstance(part, Ragged):
-        return part[rows]
-    return part.take(np.arange(len(part))[rows] if isinstance(rows, slice) else rows).pad()
+def _by_length(encoded: Encoded) -> NDArray[np.int64] | None:
+    """The order of rows by their number of tokens; None where no part has tokens."""
+    lengths = [part.lengths for part in encoded.values() if isinstance(part, Ragged)]
+    return np.argsort(np.sum(lengths, axis=0), kind="stable") if lengths else None
+
+
+def _cut(encoded: Encoded, order: NDArray[np.int64] | None, batch_rows: int) -> Iterator[NDArray[np.int64]]:
+    """Rows a batch: at most `batch_rows`, fewer where they have many tokens or pixels, one at least."""
+    num_rows = len(next(iter(encoded.values())))
+    rows = np.arange(num_rows) if order is None else order
+    widest = np.zeros(num_rows, dtype=np.int64)
+    for part in encoded.values():
+        if isinstance(part, Ragged):
+            np.maximum(widest, np.maximum.accumulate(part.lengths[rows]), out=widest)
+        elif part.ndim > 2:
+            batch_rows = max(1, min(batch_rows, BATCH_PIXELS // max(int(np.prod(part.shape[1:])), 1)))
+    start = 0
+    while start < num_rows:
+        widths = widest[start : start + batch_rows]
+        fits = np.arange(1, len(widths) + 1) * widths <= BATCH_TOKENS
+        count = max(1, int(fits.argmin()) if not fits.all() else len(widths))
+        yield rows[start : start + count]
+        start += count
+
+
+def _padded(part: Array | Ragged, rows: NDArray[np.int64]) -> Array:
+    if isinstance(part, Ragged):
+        return part.take(rows).pad()
+    is_run = len(rows) == rows[-1] - rows[0] + 1 and bool((rows[1:] > rows[:-1]).all())
+    return part[rows[0] : rows[-1] + 1] if is_run else part[rows]
 
 
 def _checked(found: Mapping[str, Array], name: str, num_rows: int) -> Array:
@@ -217,13 +247,6 @@ def _in_order(parts: list[Array], order: NDArray[np.int64] | None) -> Array:
     result = np.empty_like(logits)
     result[order] = logits
     return result
-
-
-def _windows(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """Batches of at most so many rows; those of a frame may be larger, and are cut, or smaller, and are left."""
-    for batch in batches:
-        for start in range(0, batch.num_rows, rows):
-            yield batch.slice(start, rows)
 
 
 def _empty(frame: Frame, columns: Sequence[str]) -> pa.RecordBatch:

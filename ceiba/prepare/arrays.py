@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.fields import Encoded, Fields, Ragged
-from ceiba.fields.bad_rows import first_bad_row
 from ceiba.fields.columns import as_numbers
+from ceiba.fields.slices import first_bad_row, slice_rows, sliced
 from ceiba.prepare.cache import built_once
 from ceiba.read import Frame, cache_folder
 
@@ -96,7 +96,7 @@ def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows:
 
 
 def _encoded(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> Iterator[Encoded]:
-    """Encoded batches in order; a few are worked on at a time, so memory holds a few batches."""
+    """Encoded slices in order; a few are worked on at a time, so memory holds a few slices."""
     columns = tuple(dict.fromkeys((*fields.inputs, *fields.outputs, *([weight] if weight else []))))
 
     def encode(batch: pa.RecordBatch, start: int) -> Encoded:
@@ -110,7 +110,7 @@ def _encoded(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.
     start = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="ceiba-encode") as pool:
         waiting: deque[Future[Encoded]] = deque()
-        for batch in frame.batches(columns):
+        for batch in sliced(frame.batches(columns), slice_rows(fields)):
             waiting.append(pool.submit(encode, batch, start))
             start += batch.num_rows
             if len(waiting) > threads:

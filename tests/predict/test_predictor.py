@@ -19,6 +19,7 @@ from ceiba.clean.text import JoinSpec
 from ceiba.fields import Encoded, Field, Fields, NumberSpec, Ragged, TextLayout
 from ceiba.fields.columns import as_text
 from ceiba.predict import Predictor
+from ceiba.predict import predictor as predictor_module
 from ceiba.read import open_frame
 
 
@@ -126,6 +127,33 @@ def test_tables_come_back_as_they_went() -> None:
     assert predictor.predict(open_frame(arrow))["price"].to_pylist() == PRICES
 
 
+class Dataset:
+    """As much of Hugging Face's class as is asked of it."""
+
+    def __init__(self, table: pa.Table):
+        self.table = table
+        self.column_names = table.schema.names
+
+    def select_columns(self, names: list[str]) -> "Dataset":
+        return Dataset(self.table.select(names))
+
+    def with_format(self, form: str) -> "Dataset":
+        assert form == "arrow"
+        return self
+
+    def __getitem__(self, rows: slice) -> pa.Table:
+        return self.table
+
+
+Dataset.__module__ = "datasets.arrow_dataset"
+
+
+def test_datasets_come_back_as_datasets() -> None:
+    answered = make().predict(Dataset(pa.table({"area": [1, 2], "rooms": [1.0, 2.0], "note": [None, None]})))
+    assert isinstance(answered, Dataset)
+    assert answered.table["price"].to_pylist() == [2.0, 4.0]
+
+
 def test_a_path(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("rooms,area\n2.5,1\n-7,1.5\n4,\n")
     assert make().predict(tmp_path / "rows.csv")["price"].to_pylist() == PRICES
@@ -184,6 +212,27 @@ def test_padding_and_sorting_change_nothing() -> None:
     cuts = [[len((text or "").encode()) for text in texts[start : start + 64]] for start in range(0, len(texts), 64)]
     unsorted = sum(len(lengths) * max(lengths) for lengths in cuts)
     assert area < 0.8 * unsorted
+
+
+def test_batches_are_smaller_where_rows_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor_module, "BATCH_TOKENS", 100)
+    texts = ["a" * length for length in (1, 2, 3, 50, 51, 500, 4)] * 20
+    predictor = make({"text": Letters()}, batch_rows=16)
+    assert predictor.logits(open_frame({"text": texts}))["price"].tolist() == [97.0 * len(text) for text in texts]
+    shapes = [shape["text.ids"] for shape in predictor.backend.shapes]  # type: ignore[attr-defined]
+    assert max(rows for rows, _ in shapes) == 16
+    assert all(rows * width <= 100 or rows == 1 for rows, width in shapes)
+    assert len(shapes) < len(texts)
+    monkeypatch.setattr(predictor_module, "BATCH_PIXELS", 30)
+    pixels = np.arange(2 * 2 * 3 * 5, dtype=np.uint8).reshape(5, 2, 2, 3)
+
+    def backend(arrays: dict[str, Any]) -> dict[str, Any]:
+        assert len(arrays["image.pixels"]) <= 2
+        total = arrays["image.pixels"].astype(np.float64).reshape(-1, 12).sum(axis=1)
+        return dict.fromkeys(ANSWERS, total)
+
+    found = make({"text": Letters()}, backend=backend).run({"image.pixels": pixels})
+    assert found["price"].tolist() == pixels.reshape(5, -1).sum(axis=1).tolist()
 
 
 def test_rows_stay_in_order_over_many_windows() -> None:
