@@ -33,11 +33,6 @@ class Run:
     report: dict[str, Any]
 
     @property
-    def made(self) -> Path:
-        """The bundle's folder."""
-        return self.bundle.folder
-
-    @property
     def page(self) -> Path:
         """The report, for a browser."""
         return self.bundle.folder / "report.html"
@@ -93,8 +88,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     report["recipe"] = recipe.to_yaml(folder / "bundle")
     report["cost"] |= {
         "seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters,
-        "peak_memory_bytes": memory.bytes, "train_rows_per_second": trained.rows_per_second,
-        "best_epoch": trained.best_epoch,
+        "peak_memory_bytes": memory.bytes, **trained.cost,
     }  # fmt: skip
     path = write_bundle(
         folder / "bundle", kind="model", model=model.to_json(),

@@ -14,10 +14,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("data", metavar="DATA", help="rows with their targets")
     parser.add_argument("--slices", default="", metavar="COLUMNS", help="columns, comma-separated, to measure by")
     parser.add_argument("--out", metavar="DIR", help="write report.html and report.json there")
+    parser.add_argument("--files", metavar="DIR|ZIP", help="folder or archive with the files that cells name")
     given = parser.parse_args(arguments)
     open_model = resolve("ceiba.cli.opening:open_model")
     report = resolve("ceiba.evaluate:evaluate_data")(
-        open_model(given.bundle), given.data, [name for name in given.slices.split(",") if name]
+        open_model(given.bundle, given.files), given.data, [name for name in given.slices.split(",") if name]
     )
     print(metric_table(report))
     if given.out:

@@ -1,5 +1,6 @@
 """Opening a bundle as something that answers, through the lightest runtime that can."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ceiba.base.errors import BundleError
@@ -11,13 +12,16 @@ BACKENDS = {"onnx": "ceiba.predict:open_onnx", "torch": "ceiba.model:open_backen
 """Runtime → the function that opens a bundle's network in it, imported only when chosen."""
 
 
-def open_model(folder: str | Path) -> Predictor:
-    """A bundle (or the run folder that holds one) → its Predictor.
+def open_model(folder: str | Path, files: str | None = None) -> Predictor:
+    """A bundle (or the run folder that holds one) → its Predictor; `files`: where the files are that its rows name.
 
     Raises: BundleError if the bundle is damaged or unknown; MissingPackage if its runtime is not installed.
     """
     bundle = open_bundle(bundle_folder(folder))
-    return Predictor.from_bundle(bundle, _backend(bundle))
+    predictor = Predictor.from_bundle(bundle, _backend(bundle))
+    if files is None:
+        return predictor
+    return replace(predictor, reading=predictor.reading.model_copy(update={"files": files}))
 
 
 def _backend(bundle: Bundle) -> Backend:

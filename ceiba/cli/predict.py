@@ -17,12 +17,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--keep", default="", metavar="COLUMNS", help="columns, comma-separated, to pass through (ids always are)"
     )
+    parser.add_argument("--files", metavar="DIR|ZIP", help="folder or archive with the files that cells name")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     with PeakMemory() as memory:
         open_model, predict_file = resolve("ceiba.cli.opening:open_model"), resolve("ceiba.predict:predict_file")
         rows = predict_file(
-            open_model(given.bundle), given.data, Path(given.out), [name for name in given.keep.split(",") if name]
+            open_model(given.bundle, given.files),
+            given.data,
+            Path(given.out),
+            [name for name in given.keep.split(",") if name],
         )
     seconds = time.monotonic() - began
     print(f"{rows:,} rows answered in {seconds:.1f} s: {given.out}")

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     cost = run.report["cost"]
     return finish(
         given.json,
-        {"bundle": str(run.made), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
+        {"bundle": str(run.page.parent), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
          "peak_memory_bytes": cost["peak_memory_bytes"]},
     )  # fmt: skip
 
@@ -63,6 +63,11 @@ def source_of(source: str, targets: list[str], test: str | None) -> str | dict[s
     return {"data": data, "outputs": dict.fromkeys(targets, "auto")}
 
 
+def plain(value: object) -> str:
+    """An answer as a person writes it."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def summary(run: "Run | Study") -> str:
     """What a person wants to see at the end."""
     split = next(name for name in ("test", "folds", "valid") if name in run.report["metrics"])
@@ -70,6 +75,8 @@ def summary(run: "Run | Study") -> str:
     lines += [f"Note: {note}" for note in run.report["notes"]]
     lines += ["", "Three answers:"]
     for sample in run.report["samples"][:3]:
-        answers = (f"{name}: {one['answer']} (truth: {one['truth']})" for name, one in sample["outputs"].items())
+        answers = (
+            f"{name}: {plain(one['answer'])} (truth: {plain(one['truth'])})" for name, one in sample["outputs"].items()
+        )
         lines.append("  " + ", ".join(answers))
-    return "\n".join([*lines, "", f"Bundle: {run.made}", f"Report: {run.page}"])
+    return "\n".join([*lines, "", f"Bundle: {run.page.parent}", f"Report: {run.page}"])

@@ -59,6 +59,8 @@ def _known(given: InputSpec, kind: str) -> InputSpec:
 def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
     """One input with its encoder; a bag of n-grams and its tokenizer ask for each other."""
     group = group_of(one.kind)
+    if group == "table" and one.share is not None:
+        raise RecipeError("inputs: share is for text and images", one.kind, "Table columns share model.table anyway")
     if group == "table":
         return one.model_copy(update={"field": _with_bins(one.field, table)})
     encoder = one.encoder or getattr(recipe.model, group)

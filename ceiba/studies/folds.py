@@ -39,11 +39,6 @@ class Study:
     report: dict[str, Any]
 
     @property
-    def made(self) -> Path:
-        """The folder that holds a run a fold."""
-        return self.folder
-
-    @property
     def page(self) -> Path:
         """The report, for a browser."""
         return self.folder / "report.html"

@@ -38,6 +38,11 @@ class Trained:
     rows_per_second: float
     stopped_early: bool
 
+    @property
+    def cost(self) -> dict[str, float]:
+        """What a report says of the work."""
+        return {"train_rows_per_second": self.rows_per_second, "best_epoch": self.best_epoch}
+
 
 class Run:
     """One training in progress: a model, its optimizer, and how far it is."""
