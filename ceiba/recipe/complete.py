@@ -70,7 +70,7 @@ def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
             default = BAG if not chosen or one.field.tokenizer == NGRAMS else "lstm"
             encoder = ENCODERS[group][default]()
         if not chosen and encoder.type == BAG:
-            one = one.model_copy(update={"field": one.field.model_copy(update={"tokenizer": NGRAMS})})
+            one = one.model_copy(update={"field": type(one.field)(**dict(one.field) | {"tokenizer": NGRAMS})})
     return one.model_copy(update={"encoder": encoder or ENCODERS[group][DEFAULT_IMAGE]()})
 
 
