@@ -67,7 +67,7 @@ def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
     if group == "text":
         chosen = "tokenizer" in one.field.model_fields_set
         if encoder is None:
-            default = BAG if not chosen or one.field.tokenizer == NGRAMS else "lstm"
+            default = BAG if not chosen or one.field.tokenizer.type == NGRAMS else "lstm"
             encoder = ENCODERS[group][default]()
         if not chosen and encoder.type == BAG:
             one = one.model_copy(update={"field": type(one.field)(**dict(one.field) | {"tokenizer": NGRAMS})})
