@@ -139,6 +139,8 @@ class DateSpec(FieldSpec):
         """Raises: RecipeError for a directive, a part or a time zone that is unknown."""
         if self.format is not None:
             pattern(self.format)
+        if not self.parts:
+            raise RecipeError("parts must name a part of a date", "none", "Write auto, or leave the column out")
         for part in () if self.parts == "auto" else self.parts:
             if part not in (ELAPSED, *CYCLES):
                 raise RecipeError("parts must be parts of a date", f"'{part}'", nearest(part, (ELAPSED, *CYCLES)))

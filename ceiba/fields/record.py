@@ -52,7 +52,7 @@ class Fields:
             for part, values in _at(name, one.encode, batch).items():
                 if isinstance(values, Ragged) or name not in self._table_names:
                     parts[f"{name}.{part}"] = values
-                elif values.shape[1]:
+                else:
                     table.setdefault(part, []).append(values)
         joined: Encoded = {f"{TABLE}.{part}": np.concatenate(columns, axis=1) for part, columns in table.items()}
         return joined | parts

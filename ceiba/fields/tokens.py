@@ -153,7 +153,7 @@ class TokenField(Field):
 
     def token_ids(self, texts: list[str]) -> list[list[int]]:
         """All tokens of each text, uncut."""
-        _quiet_forks()
+        _survive_forks()
         return [found.ids for found in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def encode(self, column: pa.Array) -> Encoded:
@@ -191,21 +191,22 @@ def _texts(column: Iterable[pa.Array], sample: Sample) -> Iterator[list[str]]:
 
 
 @functools.cache
-def _quiet_forks() -> None:
-    """Let a child of a fork tokenize in one thread without a warning: threads do not survive a fork.
+def _survive_forks() -> None:
+    """Let a child of a fork tokenize in one thread: it would wait forever for the parent's, which it does not have.
 
-    The library offers its environment variable alone for it, which is set during the fork and not otherwise.
+    The library offers its environment variable alone for it, which is set in the child and as it was in the parent.
     """
-    ours: list[bool] = []
+    before_fork: list[str | None] = []
 
     def before() -> None:
-        ours.append(PARALLELISM not in os.environ)
-        if ours[-1]:
-            os.environ[PARALLELISM] = "false"
+        before_fork.append(os.environ.get(PARALLELISM))
+        os.environ[PARALLELISM] = "false"
 
     def after() -> None:
-        if ours.pop():
+        if (value := before_fork.pop()) is None:
             del os.environ[PARALLELISM]
+        else:
+            os.environ[PARALLELISM] = value
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=before, after_in_parent=after)

@@ -113,6 +113,7 @@ def test_unknown_directives_parts_and_time_zones_are_refused() -> None:
     for spec, told in (
         (DateSpec(format="%Q"), "directives"),
         (DateSpec(parts=("elapsd",)), "Did you mean 'elapsed'"),
+        (DateSpec(parts=()), "must name a part"),
         (DateSpec(timezone="Europe/Wien"), "time zone"),
     ):
         with pytest.raises(RecipeError, match=told):

@@ -103,6 +103,7 @@ def broken() -> dict[str, bytes]:
         "empty": b"",
         "text": b"this is no image",
         "header only": header_only(4, 4),
+        "a format left out": saved(Image.new("RGB", (4, 4)), "TGA"),
         "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
     }
 

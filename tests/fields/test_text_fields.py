@@ -234,19 +234,22 @@ def test_two_fits_are_equal(tokenizer: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_forked_child_tokenizes_without_a_word() -> None:
+@pytest.mark.parametrize("setting", [None, "true", "false"])
+def test_a_forked_child_tokenizes_without_waiting_or_warning(setting: str | None) -> None:
     program = """
 import os, pyarrow as pa
 from ceiba.fields import TextSpec
 column = pa.array(["a b c"] * 5000)
+setting = os.environ.get("TOKENIZERS_PARALLELISM")
 field = TextSpec().fit([column]); field.encode(column)
 child = os.fork()
 if child == 0:
     field.encode(column); os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
-assert "TOKENIZERS_PARALLELISM" not in os.environ
+assert os.environ.get("TOKENIZERS_PARALLELISM") == setting
 """
     environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    environment |= {} if setting is None else {"TOKENIZERS_PARALLELISM": setting}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
