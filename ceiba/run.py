@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ceiba import __version__
 from ceiba.base.files import hold
 from ceiba.base.memory import PeakMemory
 from ceiba.base.timing import Phases
@@ -64,32 +63,33 @@ def train(
 def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, phases: Phases, memory: PeakMemory) -> Run:
     """The same, from rows that are already read and shared out."""
     frames = splits.parts()
+    held = {name: frame for name, frame in frames.items() if name != "train"}
     with phases("prepare"):
-        found = profile(splits.train, list(recipe.outputs), {name: frames[name] for name in frames if name != "train"})
+        found = profile(splits.train, list(recipe.outputs), held)
         recipe = complete(recipe, splits.train, found.kinds)
-        seed, weight = recipe.train.seed, recipe.data.weight
+        seed = recipe.train.seed
         fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs, shared=recipe.shared_inputs, seed=seed)
-        arrays = {name: prepare_arrays(frames[name], fields, weight) for name in ("train", "valid")}
+        arrays = {
+            name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name])
+            for name in ("train", "valid")
+        }
     with phases("train"):
         answers = answers_of(recipe, fields)
         model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
         batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
         valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
-        identity = {"recipe": recipe.identity, "data": splits.train.identity, "version": __version__}
+        identity = {"recipe": recipe.identity, "data": splits.train.identity}
         trained = fit(model, batches, valid, answers, recipe.train, folder, identity, resume)
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
         predictor = Predictor(fields, answers, TorchBackend(model))
         baselines = fit_baselines(splits.train, fields, answers, seed) if recipe.evaluate.baselines else None
-        measured = {name: frame for name, frame in frames.items() if name != "train"}
-        report = evaluate(predictor, measured, slices=recipe.evaluate.slices, baselines=baselines, seed=seed)
+        report = evaluate(predictor, held, slices=recipe.evaluate.slices, baselines=baselines, seed=seed)
     report["notes"] = [*splits.notes, *(caution.text for caution in found.warnings), *report["notes"]]
     report |= {"title": recipe.title, "data": found.to_json(), "history": trained.history}
     report["recipe"] = recipe.to_yaml(folder / "bundle")
-    report["cost"] |= {
-        "seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters,
-        "peak_memory_bytes": memory.bytes, **trained.cost,
-    }  # fmt: skip
+    report["cost"] |= {"seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters}
+    report["cost"] |= {"peak_memory_bytes": memory.bytes, **trained.cost}
     path = write_bundle(
         folder / "bundle", kind="model", model=model.to_json(),
         answers={name: answer.to_json() for name, answer in answers.items()},

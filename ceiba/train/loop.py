@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ceiba import __version__
 from ceiba.answers import Answer
 from ceiba.base.errors import CeibaError, Stopped
 from ceiba.base.keys import key
@@ -237,6 +238,7 @@ def fit(
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
     run = Run(model, train, valid, answers, spec)
+    identity = {**identity, "version": __version__}
     if resume:
         run.resume(folder / "checkpoints", identity)
     model.train()
