@@ -1,13 +1,14 @@
 """Arrays: the very bytes that fields encode, mapped, made once, all or nothing, whatever the batches."""
 
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from ceiba.base.errors import DataError, InputError
 from ceiba.fields import CategorySpec, Encoded, Field, Fields, NumberSpec, Ragged, TextLayout
 from ceiba.fields.columns import as_text
 from ceiba.prepare import Arrays, fit_fields, prepare_arrays
-from ceiba.prepare.cache import budget_bytes, built_once, make_room
+from ceiba.prepare.cache import budget_bytes, make_room
 from ceiba.read import Frame, open_frame
 
 
@@ -184,25 +185,29 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         break
 
 
-def _build_slowly(folder: Path, started: Any) -> None:
-    def build(temporary: Path) -> None:
-        (temporary / "who").write_text(str(os.getpid()))
-        started.wait(10)
+BUILD_SLOWLY = """
+import os, sys, time
+from pathlib import Path
+from ceiba.prepare.cache import built_once
 
-    built_once(folder, build)
+def build(temporary):
+    (temporary / "who").write_text(str(os.getpid()))
+    (Path(sys.argv[2]) / str(os.getpid())).touch()
+    while len(list(Path(sys.argv[2]).iterdir())) < 2:  # each waits until the other builds too
+        time.sleep(0.01)
+
+built_once(Path(sys.argv[1]), build)
+"""
 
 
 def test_two_builders_and_one_wins(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(2)
-    workers = [context.Process(target=_build_slowly, args=(tmp_path / "entry", barrier)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert [worker.exitcode for worker in workers] == [0, 0]
-    assert [path.name for path in tmp_path.iterdir()] == ["entry"]
-    files.verify_manifest(tmp_path / "entry")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "started").mkdir()
+    command = [sys.executable, "-c", BUILD_SLOWLY, str(tmp_path / "cache/entry"), str(tmp_path / "started")]
+    builders = [subprocess.Popen(command) for _ in range(2)]
+    assert [builder.wait(timeout=60) for builder in builders] == [0, 0]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["entry"]
+    files.verify_manifest(tmp_path / "cache/entry")
 
 
 def test_the_oldest_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

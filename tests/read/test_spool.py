@@ -1,6 +1,5 @@
 """The spool: reused by content and options, rebuilt when damaged, bounded; hashes are remembered only while safe."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -236,16 +235,17 @@ def test_hashes_are_forgotten_when_very_many(own_cache: Path, monkeypatch: pytes
     assert sorted(int(path.name) for path in (own_cache / "hashes").iterdir()) == [5, 6, 7, 8, 9, 10]
 
 
-def _open(path: str, cache: str, start: float) -> int:
-    os.environ["CEIBA_CACHE"] = cache
-    time.sleep(max(0.0, start - time.time()))
-    return open_frame(path).to_table().num_rows
+OPEN = """
+import sys, time
+from ceiba.read import open_frame
+time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
+print(open_frame(sys.argv[1]).to_table().num_rows)
+"""
 
 
 def test_of_two_builders_one_wins(write: Write, own_cache: Path) -> None:
     path = write("a.csv", "a,b\n" + "1,x\n" * 200_000)
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        start = time.time() + 1.5
-        found = pool.starmap(_open, [(str(path), str(own_cache), start)] * 3)
-    assert found == [200_000] * 3
+    command = [sys.executable, "-c", OPEN, str(path), str(time.time() + 1.5)]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [child.communicate(timeout=60)[0] for child in children] == ["200000\n"] * 3
     assert len(entries(own_cache)) == 1
