@@ -168,13 +168,17 @@ def _train_epoch(run: Run, sinks: list[Sink], stop: StopRequest, progress: Progr
     return run.at.loss_sum / run.train.per_epoch
 
 
-def _log(run: Run, sinks: list[Sink], loss: float, progress: Progress) -> None:
+def _must_be_number(loss: float, run: Run) -> None:
     if not loss < float("inf"):
         raise CeibaError(
             f"The loss at step {run.at.step} must be a number",
             loss,
             "Lower train.optimizer.lr or look for extreme values",
         )
+
+
+def _log(run: Run, sinks: list[Sink], loss: float, progress: Progress) -> None:
+    _must_be_number(loss, run)
     progress.advance(0, f"loss {loss:.4f}")
     for sink in sinks:
         sink.write(run.at.step, {"train_loss": loss, "lr": float(run.optimizer.param_groups[0]["lr"])})
@@ -188,7 +192,9 @@ def _stop_here(run: Run, folder: Path, identity: dict[str, str], stop: StopReque
 
 def _close_epoch(run: Run, loss: float, sinks: list[Sink], progress: Progress) -> int:
     """Validate, and write the epoch's row everywhere; returns the epoch's number, from 1."""
+    _must_be_number(loss, run)
     figures, epoch = run.validate(), run.at.step // run.train.per_epoch
+    _must_be_number(figures["loss"], run)
     row = {"epoch": epoch, "train_loss": loss, **{f"valid_{name}": value for name, value in figures.items()}}
     run.at.history.append({**row, "step": run.at.step, "seconds": run.at.seconds})
     run.at.loss_sum = 0.0

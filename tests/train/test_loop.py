@@ -156,9 +156,10 @@ def test_the_log_and_the_events_are_written(tmp_path: Path) -> None:
     assert any((tmp_path / "events").iterdir())
 
 
-def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("log_every", [1, 10_000], ids=["at a log line", "at the end of an epoch"])
+def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path, log_every: int) -> None:
     with pytest.raises(CeibaError, match="must be a number"):
-        train(tmp_path, optimizer={"type": "sgd", "lr": 1e30}, clip_norm=None, epochs=50)
+        train(tmp_path, optimizer={"type": "sgd", "lr": 1e30}, clip_norm=None, epochs=50, log_every=log_every)
 
 
 def test_l1_makes_weights_small(tmp_path: Path) -> None:
