@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check pictures clean
 
 demo: .venv/installed
-	$(BIN)/ceiba train recipes/demo.yaml --out runs/demo --replace
-	
+	rm -rf runs/demo
+	$(BIN)/ceiba train recipes/demo.yaml --out runs/demo
+
 test: check
 	$(BIN)/pytest -n 2 --dist loadscope
 
@@ -19,6 +20,19 @@ check: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	@touch $@
+
+# The pictures of the documentation; needs chromium on the path.
+pictures: .venv/installed
+	rm -rf runs/pictures
+	$(BIN)/ceiba train recipes/demo.yaml --out runs/pictures/report
+	$(BIN)/ceiba train examples/california_housing.csv --target ocean_proximity --out runs/pictures/classes \
+	  --set 'evaluate.slices=[housing_median_age]'
+	$(call shoot,report,1000)
+	$(call shoot,classes,1740)
+
+shoot = chromium --headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run --hide-scrollbars \
+  --user-data-dir=$(CURDIR)/runs/pictures/browser --window-size=1200,$(2) --screenshot=$(CURDIR)/docs/pictures/$(1).png \
+  file://$(CURDIR)/runs/pictures/$(1)/bundle/report.html
 
 clean:
 	rm -rf .venv runs

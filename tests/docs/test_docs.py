@@ -1,13 +1,13 @@
 """Every example of README.md and docs/ is run, page by page, from top to bottom, in a folder of its own.
 
-console   `$ ceiba ...` is run; the lines below it must be printed (`...` within them stands for anything), and a line that
+console   `$ ceiba ...` is run; the lines below it must be printed (`...` within them stands for anything), and one that
           begins with `ceiba: ` means that it must fail so.
           `$ make ...` and `$ pip install ...` are not run: their targets and extras must exist.
 yaml      A whole recipe must be valid, and so must a fragment within the smallest recipe. A block whose first line is
           `# NAME.yaml` is written to that file, for the commands that follow.
 python    Run; the blocks of a page share their names.
 
-The folder holds `recipes/` and `examples/`, with every tenth row of the large table, and `runs/demo`, trained once.
+The folder holds `recipes/` and `examples/` (every tenth row of the large table), and the run of `make demo`.
 """
 
 import re
@@ -15,7 +15,7 @@ import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -73,8 +73,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples", folder / "examples")
     head, *rows = (ROOT / "examples" / LARGE).read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "examples" / LARGE).write_text("".join([head, *rows[::EVERY]]), encoding="utf-8")
-    recipe, run = folder / "recipes" / "demo.yaml", folder / "runs" / "demo"
-    assert main(["train", str(recipe), "--out", str(run)]) == 0
+    made = re.search(r"\$\(BIN\)/ceiba (train .* runs/demo)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert made, "make demo must train runs/demo"
+    with chdir(folder):
+        assert main(shlex.split(made[1])) == 0
     return folder
 
 
