@@ -14,7 +14,7 @@ from ceiba.base.memory import PeakMemory
 from ceiba.base.timing import Phases
 from ceiba.batches import Batches
 from ceiba.bundle import Bundle, open_bundle, write_bundle
-from ceiba.evaluate import evaluate, fit_baselines
+from ceiba.evaluate import evaluate, fit_beside
 from ceiba.model import TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
 from ceiba.prepare import Splits, fit_fields, load_splits, prepare_arrays, profile
@@ -79,12 +79,12 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
         valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
         identity = {"recipe": recipe.identity, "data": splits.train.identity}
+        baselines = fit_beside(recipe.evaluate, splits.train, fields, answers, seed)
         trained = fit(model, batches, valid, answers, recipe.train, folder, identity, resume)
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
         predictor = Predictor(fields, answers, TorchBackend(model))
-        baselines = fit_baselines(splits.train, fields, answers, seed) if recipe.evaluate.baselines else None
-        report = evaluate(predictor, held, slices=recipe.evaluate.slices, baselines=baselines, seed=seed)
+        report = evaluate(predictor, held, slices=recipe.evaluate.slices, baselines=baselines(), seed=seed)
     report["notes"] = [*splits.notes, *(caution.text for caution in found.warnings), *report["notes"]]
     report |= {"title": recipe.title, "data": found.to_json(), "history": trained.history}
     report["recipe"] = recipe.to_yaml(folder / "bundle")

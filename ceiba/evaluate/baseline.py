@@ -1,7 +1,8 @@
 """Baselines: what a model must beat to be worth its training."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from ceiba.answers import Answer
 from ceiba.base.keys import generator
 from ceiba.evaluate.gather import output_labels, read_truth
 from ceiba.evaluate.quick import Inputs, Quick, fit_inputs, fit_quick, input_kinds, most_rows, one_thread, quick_scores
+from ceiba.evaluate.spec import EvaluateSpec
 from ceiba.fields import Fields
 from ceiba.metrics import figures, known_rows
 from ceiba.read import Frame
@@ -147,3 +149,15 @@ def chosen_rows(rows: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.in
     if len(rows) <= limit:
         return rows
     return np.sort(generator(seed, "quick baseline").choice(rows, limit, replace=False))
+
+
+def fit_beside(
+    spec: EvaluateSpec, train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int = 0
+) -> Callable[[], Baselines | None]:
+    """Learn the baselines, if they are asked for, on a thread of their own; what is given back waits for them."""
+    if not spec.baselines:
+        return lambda: None
+    pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
+    found = pool.submit(fit_baselines, train, fields, dict(answers), seed)
+    pool.shutdown(wait=False)
+    return found.result

@@ -5,10 +5,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba.base.optional import require
 from ceiba.base.spec import Spec
 from ceiba.fields.field import Array, Target
 from ceiba.fields.sample import Sample
+from ceiba.fields.splits import tree_splits
 
 MOST_CLASSES = 100
 ROWS_A_LEAF = 64
@@ -69,10 +69,6 @@ def target_splits(values: NDArray[np.float32], target: Array, is_class: bool, co
     values, target = values[known], target[known]
     if len(values) < 2 or (is_class and target.max() >= MOST_CLASSES):
         return otherwise
-    trees = require("sklearn.tree", "train", "find bins by the target")
     rows_a_leaf = max(1, min(ROWS_A_LEAF, int(len(values) * SHARE_A_LEAF)))
-    kind = trees.DecisionTreeClassifier if is_class else trees.DecisionTreeRegressor
-    tree = kind(max_leaf_nodes=max(2, count), min_samples_leaf=rows_a_leaf, random_state=0)
-    tree.fit(values[:, None], target)
-    splits = tree.tree_.threshold[tree.tree_.feature >= 0]
+    splits = tree_splits(values, target, is_class, max(2, count), rows_a_leaf)
     return splits if len(splits) else otherwise

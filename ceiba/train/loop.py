@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ceiba import __version__
 from ceiba.answers import Answer
@@ -15,9 +15,10 @@ from ceiba.base.errors import CeibaError, Stopped
 from ceiba.base.keys import key
 from ceiba.base.progress import Progress
 from ceiba.batches import Batch, Batches
+from ceiba.layers import TransformerBlock
 from ceiba.model import Model
 from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, save_checkpoint
-from ceiba.train.optimizers import parameter_groups
+from ceiba.train.optimizers import bare_step, parameter_groups, spare_the_compiler
 from ceiba.train.precision import compute_in
 from ceiba.train.sinks import Sink, open_sinks
 from ceiba.train.spec import TrainSpec
@@ -25,6 +26,8 @@ from ceiba.train.stop import StopRequest
 from ceiba.train.validate import LOWER_IS_BETTER, validate
 
 CHECKPOINT_EVERY_S = 60.0
+HEAVY = (nn.Conv1d, nn.Conv2d, nn.RNNBase, TransformerBlock)
+LIGHT_PRODUCTS = 32_000_000
 Weights = dict[str, Tensor]
 
 
@@ -54,7 +57,9 @@ class Run:
         if spec.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
+        spare_the_compiler()
         self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model))
+        self.take_step = bare_step(self.optimizer)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.total = spec.epochs * train.per_epoch
         self.at = Progressed()
@@ -98,7 +103,7 @@ class Run:
         loss.backward()  # type: ignore[no-untyped-call]
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
-        self.optimizer.step()
+        self.take_step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.mean:
             self._update_mean()
@@ -139,6 +144,15 @@ class Run:
         self.at, weights = load_checkpoint(folder, identity, self.optimizer)
         self.model.load_state_dict(weights["model"])
         self.best, self.mean = weights.get("best", {}), weights.get("mean", {})
+
+
+def is_light(model: Model, batch_rows: int) -> bool:
+    """Whether a step is so short that sharing it between threads costs more than it gains: few products, all in dense
+    layers."""
+    if model.members or any(isinstance(part, HEAVY) for part in model.modules()):
+        return False
+    weights = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
+    return weights * batch_rows < LIGHT_PRODUCTS
 
 
 def pick_device(name: str) -> str:
@@ -241,8 +255,9 @@ def fit(
 
     Raises: Stopped after a signal, with a checkpoint saved; CeibaError if the loss is no longer a number.
     """
-    if spec.threads is not None:
-        torch.set_num_threads(spec.threads)
+    threads = spec.threads or (1 if is_light(model, spec.batch_rows) else None)
+    if threads is not None:
+        torch.set_num_threads(threads)
     run = Run(model, train, valid, answers, spec)
     identity = {**identity, "version": __version__}
     if resume:

@@ -4,6 +4,8 @@ Decay is decoupled (w ← w - lr · decay · w, Loshchilov & Hutter 2017, arXiv:
 added to g as the gradient of an L2 penalty. Biases, gains of norms and embeddings of one dimension are never decayed.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -103,6 +105,29 @@ OPTIMIZERS: dict[str, type[Spec]] = {
 }
 
 OptimizerSpec = one_of(OPTIMIZERS, "adamw")
+
+
+def spare_the_compiler() -> None:
+    """Keep torch from importing its compiler, which takes a second, only to keep optimizers out of compiled graphs.
+
+    Its optimizers call four methods through a wrapper that looks for this attribute before it imports anything. A later
+    `torch.compile` of the model is not concerned: optimizers are never compiled here.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        method = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if method is not None and not hasattr(method, "__dynamo_disable"):
+            setattr(method, "__dynamo_disable", method)
+
+
+def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    """The optimizer's step as its file has it, without the wrappers (hooks, graph breaks) that import the compiler."""
+    raw = inspect.unwrap(type(optimizer).step)
+
+    @torch.no_grad()
+    def step() -> None:
+        raw(optimizer)
+
+    return step
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, object]]:

@@ -43,6 +43,6 @@ class TrainSpec(Spec):
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, mps."""
     threads: int | None = Field(None, ge=1)
-    """Processor threads; nothing: torch's own choice."""
+    """Processor threads; nothing: one for short steps of dense layers, else torch's own choice."""
     log_every: int = Field(50, ge=1)
     """Steps between two lines of the log."""

@@ -1,6 +1,8 @@
 """Optimizers and schedules against their equations, written out in numpy."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from ceiba.train.optimizers import OPTIMIZERS, OptimizerSpec, parameter_groups
+from ceiba.train.optimizers import OPTIMIZERS, OptimizerSpec, bare_step, parameter_groups
 from ceiba.train.schedules import SCHEDULES, ConstantSpec, CosineSpec, LinearSpec
 
 Vector = NDArray[np.float64]
@@ -76,9 +78,10 @@ def test_steps_follow_the_equation(options: dict[str, object], equation: Callabl
     start, gradients = random.normal(size=(3, 4)), [random.normal(size=(3, 4)) for _ in range(STEPS)]
     weights = torch.nn.Parameter(torch.tensor(start))
     optimizer = TypeAdapter(OptimizerSpec).validate_python(options).build([{"params": [weights]}])
+    step = bare_step(optimizer)
     for gradient in gradients:
         weights.grad = torch.tensor(gradient)
-        optimizer.step()
+        step()
     expected = equation(start, gradients, options["lr"], options["decay"])
     np.testing.assert_allclose(weights.detach().numpy(), expected, rtol=1e-6)
 
@@ -105,3 +108,15 @@ def test_schedules_follow_their_equations() -> None:
     assert LinearSpec(floor=0.2).factor(5, 10) == pytest.approx(0.6)
     assert ConstantSpec().factor(9, 10) == 1
     assert CosineSpec(warmup_steps=10).factor(9, 10) == 1
+
+
+def test_training_does_not_import_the_compiler() -> None:
+    code = (
+        "import sys, torch\n"
+        "from ceiba.train.optimizers import AdamWSpec, bare_step, parameter_groups, spare_the_compiler\n"
+        "spare_the_compiler(); model = torch.nn.Linear(2, 2)\n"
+        "optimizer = AdamWSpec().build(parameter_groups(model)); model(torch.ones(1, 2)).sum().backward()\n"
+        "bare_step(optimizer)(); optimizer.zero_grad(); optimizer.load_state_dict(optimizer.state_dict())\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
