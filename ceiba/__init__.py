@@ -1,4 +1,4 @@
-"""Ceiba: one recipe from raw data to a large model that is trained, measured and served.
+"""Ceiba: one recipe from raw data to a large model that is trained, measured and answers.
 Takes       nothing.                 Gives   the public names, each loaded on first use.
 May touch   every room, by name.     Never   an import that a command does not need.
 To add one  add one line to PUBLIC below."""

@@ -34,7 +34,7 @@ def usage() -> str:
     verbs = "\n".join(f"  {verb:{width}}  {meaning}" for verb, (_, meaning) in VERBS.items())
     return (
         "usage: ceiba VERB [ARGUMENT ...]\n\n"
-        "One recipe from raw data to a large model that is trained, measured and served.\n\n"
+        "One recipe from raw data to a large model that is trained, measured and answers.\n\n"
         f"{verbs}\n\n`ceiba VERB --help` tells the rest. "
         "Exit codes: 0 done, 1 failed, 2 wrong input, 130 and 143 stopped.\n"
     )

@@ -180,5 +180,7 @@ def _from_base64(text: str) -> bytes:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
         raise DataError(
-            "must be an image's bytes, or base64", shown(text), "Set data.files if these are names"
+            "must be an image's bytes, or base64",
+            shown(text),
+            "If these are names, say where the files are: data.files, or --files",
         ) from error

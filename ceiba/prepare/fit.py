@@ -16,6 +16,8 @@ from ceiba.base.errors import DataError, RecipeError, nearest
 from ceiba.fields import Field, Fields, FieldSpec, Target
 from ceiba.read import Frame
 
+MANY_LABELS, RECUR = 20, 2
+"""More labels than this must recur, on average so often: what differs in every row cannot be learnt."""
 MOST_THREADS = 8
 """Columns fitted at a time, at most; each holds a batch and what it learns."""
 
@@ -92,6 +94,13 @@ def _fit_output(frame: Frame, name: str, spec: FieldSpec, seed: int) -> Field:
         where = f"{frame.origin} column '{name}'"
         raise DataError(
             f"{where} must take at least two values to be a target", "one in all rows", "Choose another target"
+        )
+    labels = getattr(field, "labels", ())
+    if len(labels) > MANY_LABELS and sum(getattr(field, "counts", ())) < RECUR * len(labels):
+        raise DataError(
+            f"{frame.origin} column '{name}' must repeat its labels to be a target",
+            f"{len(labels)} labels in {frame.num_rows} rows",
+            "Choose another target",
         )
     return field
 

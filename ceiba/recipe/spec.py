@@ -166,6 +166,8 @@ class OutputSpec(ColumnSpec):
     def head_of_kind(self) -> "OutputSpec":
         """Read the head by its catalog, or choose the one that fits."""
         head = self.head if self.head is not None else HEAD_OF_KIND.get(self.kind)
+        if isinstance(head, Mapping) and "type" not in head and self.kind in HEAD_OF_KIND:
+            head = {"type": HEAD_OF_KIND[self.kind], **head}
         if head is not None:
             object.__setattr__(self, "head", _read("head", HEAD_OPTIONS, head))
         return self

@@ -23,6 +23,12 @@ CASES = [
     ("all values missing", ROWS.replace("Rome", "").replace("Oslo", ""), RECIPE + "inputs: {city: category}\n", "city"),
     ("all targets missing", ROWS.replace("yes", "").replace(",no", ","), RECIPE, "0 rows with a target"),
     ("target in inputs", ROWS, RECIPE + "inputs: {rich: binary}\n", "outputs must not be inputs too"),
+    (
+        "labels that differ in every row",
+        "age,name\n" + "".join(f"{row % 9},n{row}\n" for row in range(99)),
+        RECIPE.replace("rich: binary", "name: category"),
+        "must repeat its labels",
+    ),
     ("file not found", ROWS, RECIPE.replace("people.csv", "peple.csv"), "people.csv"),
     ("ragged row", ROWS.replace("21,Rome,yes\n", "21,Rome\n", 1), RECIPE, ":3"),
     ("duplicate name", ROWS.replace("city", "age", 1), RECIPE, "age"),

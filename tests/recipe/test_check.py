@@ -66,6 +66,11 @@ def test_a_good_recipe_is_read_and_its_paths_are_taken_from_its_folder(tmp_path:
     assert recipe.title == "recipe"
 
 
+def test_a_head_without_a_type_is_the_one_of_its_kind(tmp_path: Path) -> None:
+    text = GOOD.replace("{type: binary, class_weights: balanced}", "{class_weights: balanced}")
+    assert read(text, tmp_path).outputs == read(GOOD, tmp_path).outputs
+
+
 def test_data_may_have_another_root(tmp_path: Path) -> None:
     recipe = read(GOOD.replace("  train: people", "  root: elsewhere\n  train: people"), tmp_path)
     assert recipe.data.train == str(tmp_path / "elsewhere/people.csv")
