@@ -7,7 +7,7 @@ from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, Num
 from ceiba.base.errors import RecipeError, listed, nearest
 from ceiba.base.spec import Spec
 from ceiba.encoders import ENCODERS
-from ceiba.fields import Fields
+from ceiba.fields import FIELDS, Fields
 from ceiba.heads import OutputLayout
 from ceiba.model import ModelSpec
 from ceiba.read import Frame
@@ -33,7 +33,7 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
     }  # fmt: skip
     if not inputs:
         raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
-    inputs = {name: _known(one, kinds.get(name, "")) for name, one in inputs.items()}
+    inputs = {name: _known(name, one, kinds[name]) for name, one in inputs.items()}
     table = _table(recipe, {one.kind for one in inputs.values()})
     filled = {name: _input(one, recipe, table) for name, one in inputs.items()}
     outputs = {
@@ -52,8 +52,14 @@ def _known_columns(recipe: Recipe, frame: Frame) -> None:
             )
 
 
-def _known(given: InputSpec, kind: str) -> InputSpec:
-    return given if given.kind != AUTO else InputSpec.model_validate({"type": kind, **_own(given)})
+def _known(name: str, given: InputSpec, kind: str) -> InputSpec:
+    if given.kind != AUTO:
+        return given
+    if kind not in FIELDS:
+        raise RecipeError(
+            f"inputs.{name} holds nothing that is learnt from", f"kind '{kind}'", "Leave it out, or name its type"
+        )
+    return InputSpec.model_validate({"type": kind, **_own(given)})
 
 
 def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
@@ -98,7 +104,8 @@ def _output(given: OutputSpec, kind: str) -> OutputSpec:
         raise RecipeError(f"An output cannot be of kind '{kind}'", kind, f"Use one of: {listed(HEAD_OF_KIND)}")
     if given.kind != AUTO:
         return given
-    return OutputSpec.model_validate({"type": kind, "head": given.head, "weight": given.weight})
+    own = {"head": given.head, "weight": given.weight, "threshold": given.threshold}
+    return OutputSpec.model_validate({"type": kind, **own})
 
 
 def _network(recipe: Recipe, inputs: Mapping[str, InputSpec], table: Spec) -> Any:
