@@ -1,7 +1,39 @@
-"""`python -m ceiba` is `ceiba`."""
+"""`python -m ceiba` is `ceiba`: one command as a process of its own."""
 
+import atexit
+import os
 import sys
+from typing import NoReturn
 
+from ceiba.base.helper import start_helper
 from ceiba.cli import main
 
-sys.exit(main())
+
+class WithoutPandas:
+    """With its first array pyarrow imports pandas where that is installed: 0.3 s that no command has a use for."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Say that pandas is not here, and leave all else to the finders that follow."""
+        if name == "pandas":
+            raise ModuleNotFoundError("a command does without pandas", name=name)
+
+
+def command() -> NoReturn:
+    """Run the words on the command line and leave with their exit code."""
+    sys.meta_path.insert(0, WithoutPandas())
+    if sys.argv[1:2] == ["train"] and not {"-h", "--help"} & set(sys.argv):
+        start_helper("ceiba.evaluate", "sklearn.ensemble")
+    code = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = code or 1
+    # Python takes half a second to pull torch down piece by piece; the system frees the whole at once.
+    atexit._run_exitfuncs()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    command()

@@ -79,7 +79,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
         valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
         identity = {"recipe": recipe.identity, "data": splits.train.identity}
-        baselines = fit_beside(recipe.evaluate, splits.train, fields, answers, seed)
+        baselines = fit_beside(recipe.evaluate, splits.train, held, fields, answers, seed)
         trained = fit(model, batches, valid, answers, recipe.train, folder, identity, resume)
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):

@@ -1,4 +1,4 @@
-"""Peak memory of this process: anonymous + shared pages, sampled.
+"""Peak memory of this process and its helper: anonymous + shared pages, sampled.
 
 Mapped files are not counted: the system may drop them when it needs the room.
 """
@@ -8,16 +8,22 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-STATUS = Path("/proc/self/status")
+from ceiba.base.helper import helper
+
 SAMPLE_S = 0.02
 
 
 def anonymous_bytes() -> int:
     """Anonymous plus shared memory held now; 0 where the system does not tell."""
+    other = helper()
+    return sum(_anonymous_bytes(process) for process in ("self", *((str(other.process),) if other else ())))
+
+
+def _anonymous_bytes(process: str) -> int:
     with contextlib.suppress(OSError):
         kilobytes = [
             int(line.split()[1])
-            for line in STATUS.read_text().splitlines()
+            for line in Path(f"/proc/{process}/status").read_text().splitlines()
             if line.startswith(("RssAnon:", "RssShmem:"))
         ]
         return 1024 * sum(kilobytes)

@@ -15,7 +15,7 @@ from ceiba.cli.words import finish, table, words
 
 PACKAGES = (
     "numpy", "pyarrow", "pydantic", "onnxruntime", "tokenizers", "pillow", "safetensors", "torch", "scikit-learn",
-    "tensorboard", "matplotlib", "onnx", "onnxscript", "transformers", "optuna", "polars", "pandas",
+    "onnx", "onnxscript", "transformers", "optuna", "polars", "pandas",
 )  # fmt: skip
 FEATURES = (
     "avx2",

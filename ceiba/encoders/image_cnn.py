@@ -9,7 +9,7 @@ from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.image_pixels import Pixels
 from ceiba.fields import ImageLayout
-from ceiba.layers import ConvBlock, Dense, Tokens, one_token
+from ceiba.layers import ConvBlock, Dense, Dropout, Tokens, one_token
 
 
 class ImageCnnSpec(Spec):
@@ -41,7 +41,7 @@ class ImageCnn(Encoder):
             if halve:
                 height, width = height // 2, width // 2
         self.blocks = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.dense = Dense(before * height * width, dim)
 
     def forward(self, parts: Parts) -> Tokens:

@@ -10,7 +10,7 @@ from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.numbers import NumbersSpec, ScalarSpec
 from ceiba.encoders.table_features import TableFeatures, some_columns
 from ceiba.fields import TableLayout
-from ceiba.layers import ACTIVATIONS, Activation, EnsembleLinear, Tokens
+from ceiba.layers import ACTIVATIONS, Activation, Dropout, EnsembleLinear, Tokens
 
 
 class TabmSpec(Spec):
@@ -52,7 +52,7 @@ class Tabm(Encoder):
             start: Literal["one", "normal"] = "one" if place else "normal"
             self.layers.append(EnsembleLinear(sizes[place], sizes[place + 1], spec.members, start))
             self.layers.append(ACTIVATIONS[spec.activation]())
-            self.layers.append(nn.Dropout(spec.dropout))
+            self.layers.append(Dropout(spec.dropout))
 
     def forward(self, parts: Parts) -> Tokens:
         features = self.features(parts).unsqueeze(1).expand(-1, self.members, -1)

@@ -9,7 +9,7 @@ from ceiba.base.errors import RecipeError
 from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.fields import TextLayout
-from ceiba.layers import Tokens, WeightedBag, one_token
+from ceiba.layers import Dropout, Tokens, WeightedBag, one_token
 
 
 class TextBagSpec(Spec):
@@ -33,7 +33,7 @@ class TextBag(Encoder):
     def __init__(self, spec: TextBagSpec, layout: TextLayout, dim: int):
         super().__init__()
         self.bag = WeightedBag(layout.vocab, spec.width)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.linear = nn.Linear(spec.width, dim)
         nn.init.orthogonal_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)

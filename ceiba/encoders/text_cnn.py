@@ -9,7 +9,7 @@ from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.text_ids import in_order
 from ceiba.fields import TextLayout
-from ceiba.layers import TimeConvolutions, TokenEmbedding, Tokens, one_token
+from ceiba.layers import Dropout, TimeConvolutions, TokenEmbedding, Tokens, one_token
 
 
 class TextCnnSpec(Spec):
@@ -34,7 +34,7 @@ class TextCnn(Encoder):
         super().__init__()
         self.embedding = TokenEmbedding(layout.vocab, dim)
         self.convolutions = TimeConvolutions(dim, spec.channels, spec.kernels)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.linear = nn.Linear(self.convolutions.width, dim)
 
     def forward(self, parts: Parts) -> Tokens:

@@ -3,13 +3,12 @@
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
 
 from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.text_ids import in_order
 from ceiba.fields import TextLayout
-from ceiba.layers import TokenEmbedding, Tokens, one_token, pool
+from ceiba.layers import Dropout, TokenEmbedding, Tokens, one_token, pool
 
 
 class TextMeanSpec(Spec):
@@ -29,7 +28,7 @@ class TextMean(Encoder):
     def __init__(self, layout: TextLayout, dim: int, dropout: float):
         super().__init__()
         self.embedding = TokenEmbedding(layout.vocab, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, parts: Parts) -> Tokens:
         ids = parts["ids"]

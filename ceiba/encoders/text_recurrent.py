@@ -9,7 +9,7 @@ from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.text_ids import in_order
 from ceiba.fields import TextLayout
-from ceiba.layers import Recurrent, TokenEmbedding, Tokens
+from ceiba.layers import Dropout, Recurrent, TokenEmbedding, Tokens
 
 
 class RecurrentSpec(Spec):
@@ -54,7 +54,7 @@ class TextRecurrent(Encoder):
         super().__init__()
         self.embedding = TokenEmbedding(layout.vocab, dim)
         self.recurrent = Recurrent(spec.type, dim, spec.width, spec.layers, spec.bidirectional, spec.dropout)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.linear = nn.Linear(self.recurrent.width, dim)
 
     def forward(self, parts: Parts) -> Tokens:

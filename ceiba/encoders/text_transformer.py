@@ -3,13 +3,12 @@
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
 
 from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.text_ids import in_order
 from ceiba.fields import TextLayout
-from ceiba.layers import Positions, TokenEmbedding, Tokens, Transformer
+from ceiba.layers import Dropout, Positions, TokenEmbedding, Tokens, Transformer
 
 
 class TextTransformerSpec(Spec):
@@ -41,7 +40,7 @@ class TextTransformer(Encoder):
         super().__init__()
         self.embedding = TokenEmbedding(layout.vocab, dim)
         self.positions = Positions(layout.max_tokens, dim)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = Dropout(spec.dropout)
         self.transformer = None
         if spec.layers:
             inner = max(1, round(spec.feed_forward * dim))

@@ -4,7 +4,8 @@ May touch   predict, prepare, read, fields, answers, metrics, base, scikit-learn
 Never       training, weights, HTML, files under a final name.
 To add one  write the section in sections.py, or the quick model in quick.py; a report shows what is there."""
 
-from ceiba.evaluate.baseline import Baselines, fit_baselines, fit_beside
+from ceiba.evaluate.baseline import Baselines, fit_baselines
+from ceiba.evaluate.beside import fit_beside
 from ceiba.evaluate.data import evaluate_data
 from ceiba.evaluate.evaluate import evaluate
 from ceiba.evaluate.gather import Answers

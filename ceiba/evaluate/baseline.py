@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,6 @@ from ceiba.answers import Answer
 from ceiba.base.keys import generator
 from ceiba.evaluate.gather import output_labels, read_truth
 from ceiba.evaluate.quick import Inputs, Quick, fit_inputs, fit_quick, input_kinds, most_rows, one_thread, quick_scores
-from ceiba.evaluate.spec import EvaluateSpec
 from ceiba.fields import Fields
 from ceiba.metrics import figures, known_rows
 from ceiba.read import Frame
@@ -45,13 +43,15 @@ class Baselines:
     notes: tuple[str, ...] = ()
     """What was left out, and the user should know."""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    ask: Callable[[Mapping[str, Quick], Frame], dict[str, Array]] = quick_scores
+    """The quick models' scores of a frame: computed here, or where the models are."""
 
     def scores(self, frame: Frame) -> dict[str, dict[str, Array]]:
         """{"constant" | "quick": {output: scores in the user's units}} of every row."""
         constant = {name: one.scores(frame.num_rows) for name, one in self.constant.items()}
         found: dict[str, dict[str, Array]] = {"constant": constant}
         if self.quick:
-            found["quick"] = quick_scores(self.quick, frame)
+            found["quick"] = self.ask(self.quick, frame)
         return found
 
     def figures(self, frame: Frame, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -149,15 +149,3 @@ def chosen_rows(rows: NDArray[np.int64], limit: int, seed: int) -> NDArray[np.in
     if len(rows) <= limit:
         return rows
     return np.sort(generator(seed, "quick baseline").choice(rows, limit, replace=False))
-
-
-def fit_beside(
-    spec: EvaluateSpec, train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int = 0
-) -> Callable[[], Baselines | None]:
-    """Learn the baselines, if they are asked for, on a thread of their own; what is given back waits for them."""
-    if not spec.baselines:
-        return lambda: None
-    pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
-    found = pool.submit(fit_baselines, train, fields, dict(answers), seed)
-    pool.shutdown(wait=False)
-    return found.result

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from ceiba.base.errors import RecipeError
-from ceiba.layers import MemberLinear, Tokens, pool
+from ceiba.layers import Dropout, MemberLinear, Tokens, pool
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Head(nn.Module, ABC):
     def __init__(self, dim: int, outputs: int, members: int, dropout: float):
         super().__init__()
         self.members = members
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear = MemberLinear(dim, outputs, members) if members else nn.Linear(dim, outputs)
 
     def project(self, tokens: Tokens) -> Float[Tensor, "batch *member outputs"]:

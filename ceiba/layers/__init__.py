@@ -12,7 +12,7 @@ from ceiba.layers.ensemble import EnsembleLinear
 from ceiba.layers.norm import BatchNorm1d, BatchNorm2d
 from ceiba.layers.numbers import PeriodicNumbers, PiecewiseNumbers, PlainNumbers, ScalarNumbers
 from ceiba.layers.recurrence import Cell, Recurrent
-from ceiba.layers.regularization import StochasticDepth
+from ceiba.layers.regularization import Dropout, StochasticDepth
 from ceiba.layers.tokens import Tokens, join_tokens, one_token, pool
 from ceiba.layers.transformer import Positions, Transformer, TransformerBlock
 
@@ -26,6 +26,7 @@ __all__ = [
     "Cell",
     "ConvBlock",
     "Dense",
+    "Dropout",
     "EnsembleLinear",
     "MemberLinear",
     "Mlp",

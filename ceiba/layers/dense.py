@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ceiba.layers.norm import BatchNorm1d
+from ceiba.layers.regularization import Dropout
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "none"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -34,12 +35,12 @@ class Dense(nn.Sequential):
     def __init__(
         self, inputs: int, outputs: int, activation: Activation = "relu", norm: Norm = "none", dropout: float = 0.0
     ):
-        layers = [nn.Linear(inputs, outputs), NORMS[norm](outputs), ACTIVATIONS[activation](), nn.Dropout(dropout)]
+        layers = [nn.Linear(inputs, outputs), NORMS[norm](outputs), ACTIVATIONS[activation](), Dropout(dropout)]
         super().__init__(*(layer for layer in layers if not _does_nothing(layer)))
 
 
 def _does_nothing(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
+    return isinstance(layer, nn.Identity) or (isinstance(layer, Dropout) and layer.share == 0)
 
 
 class Mlp(nn.Sequential):

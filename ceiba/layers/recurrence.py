@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ceiba.layers.regularization import Dropout
+
 Cell = Literal["rnn", "lstm", "gru"]
 OPEN, SHUT = 100.0, -100.0
 """Gate inputs whose sigmoid is 1, and 0 but for less than any float32 sum can hold."""
@@ -89,7 +91,7 @@ class Recurrent(nn.Module):
         sizes = [inputs, *([self.width] * (layers - 1))]
         self.forwards = nn.ModuleList(CELLS[cell](size, width) for size in sizes)
         self.backwards = nn.ModuleList(CELLS[cell](size, width) for size in sizes if bidirectional)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, values: Float[Tensor, "batch token inputs"], mask: Bool[Tensor, "batch token"]

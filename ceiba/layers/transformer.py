@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ceiba.layers.attention import SelfAttention, visible
-from ceiba.layers.regularization import StochasticDepth
+from ceiba.layers.regularization import Dropout, StochasticDepth
 from ceiba.layers.tokens import Tokens
 
 
@@ -20,9 +20,9 @@ class TransformerBlock(nn.Module):
         self.norm_1, self.norm_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, num_heads)
         self.feed_forward = nn.Sequential(
-            nn.Linear(dim, feed_forward), nn.GELU(), nn.Dropout(dropout), nn.Linear(feed_forward, dim)
+            nn.Linear(dim, feed_forward), nn.GELU(), Dropout(dropout), nn.Linear(feed_forward, dim)
         )
-        self.dropout, self.drop_path = nn.Dropout(dropout), StochasticDepth(drop_path)
+        self.dropout, self.drop_path = Dropout(dropout), StochasticDepth(drop_path)
 
     def forward(
         self, values: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "#batch 1 #query token"] | None

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,14 @@ def test_the_log_and_the_events_are_written(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {"step", "time", "train_loss", "lr"} <= set(lines[0])
     assert [line["epoch"] for line in lines if "epoch" in line] == [1, 2, 3, 4]
-    assert any((tmp_path / "events").iterdir())
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    (path,) = (tmp_path / "events").iterdir()
+    events = list(loader.LegacyEventFileLoader(str(path)).Load())
+    assert events[0].file_version == "brain.Event:2"
+    read = [{"step": event.step} | {one.tag: one.simple_value for one in event.summary.value} for event in events[1:]]
+    written = [{name: value for name, value in line.items() if name != "time"} for line in lines]
+    assert read == [pytest.approx(line, rel=1e-6) for line in written]
+    assert all(0 <= time.time() - event.wall_time < 600 for event in events)
 
 
 @pytest.mark.parametrize("log_every", [1, 10_000], ids=["at a log line", "at the end of an epoch"])

@@ -1,0 +1,73 @@
+"""Baselines learnt while the model trains: in the helping process where there is one, else on a thread."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ceiba.answers import Answer
+from ceiba.base.helper import Helper, helper
+from ceiba.evaluate.baseline import Baselines, fit_baselines
+from ceiba.evaluate.quick import Inputs, Quick, input_kinds, most_rows, quick_scores
+from ceiba.evaluate.spec import EvaluateSpec
+from ceiba.fields import Fields
+from ceiba.read import Frame, open_frame
+
+Scores = dict[str, NDArray[Any]]
+
+
+def fit_beside(
+    spec: EvaluateSpec,
+    train: Frame,
+    held: Mapping[str, Frame],
+    fields: Fields,
+    answers: Mapping[str, Answer],
+    seed: int = 0,
+) -> Callable[[], Baselines | None]:
+    """Learn the baselines, if they are asked for, beside other work; what is given back waits for them.
+
+    Rows go to the helper whole, so it is for few rows: those of a training that is over in seconds. It scores the rows
+    that are held out at once, so that nobody waits for that either.
+    """
+    if not spec.baselines:
+        return lambda: None
+    other = helper()
+    num_rows = max(frame.num_rows for frame in (train, *held.values()))
+    is_small = num_rows <= most_rows(fields) and "image" not in input_kinds(fields)
+    learn = partial(_learn_there, other, held) if other and is_small else fit_baselines
+    pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
+    found = pool.submit(learn, train, fields, dict(answers), seed)
+    pool.shutdown(wait=False)
+    return found.result
+
+
+def _learn_there(
+    other: Helper, held: Mapping[str, Frame], train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int
+) -> Baselines:
+    columns = [*fields.inputs, *fields.outputs]
+    found: Baselines = other.call(_learn, train.select(columns).to_table(), fields, answers, seed)
+    inputs = list(fields.inputs)
+    scores: dict[str, Scores] = {
+        frame.identity: other.call(_score, frame.select(inputs).to_table()) for frame in held.values()
+    }
+    return replace(found, ask=lambda _, frame: scores[frame.identity])
+
+
+_learnt: dict[str, Quick] = {}
+"""In the helping process: the quick models, which stay there."""
+
+
+def _learn(rows: pa.Table, fields: Fields, answers: Mapping[str, Answer], seed: int) -> Baselines:
+    found = fit_baselines(open_frame(rows), fields, answers, seed)
+    _learnt.clear()
+    _learnt.update(found.quick)
+    bare = {name: replace(model, inputs=Inputs((), ()), models=()) for name, model in _learnt.items()}
+    return replace(found, quick=bare)
+
+
+def _score(rows: pa.Table) -> Scores:
+    return quick_scores(_learnt, open_frame(rows))

@@ -1,0 +1,95 @@
+"""The helping process: it answers, tells what went wrong, and ends with the process that made it."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a helper is forked on Linux alone")
+
+
+def script(text: str) -> list[str]:
+    """A process that has loaded nothing but the helper: only such a one may fork."""
+    return [sys.executable, "-c", "from ceiba.base.helper import *\n" + textwrap.dedent(text)]
+
+
+def output(text: str) -> str:
+    done = subprocess.run(script(text), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_it_answers_in_a_process_of_its_own() -> None:
+    found = output("""
+        import math, os
+        other = Helper("math")
+        print(other.call(math.hypot, 3, 4), other.call(os.getpid) == other.process != os.getpid())
+    """)
+    assert found == "5.0 True"
+
+
+def test_what_went_wrong_there_is_raised_here() -> None:
+    found = output("""
+        import math
+        from ceiba.base.errors import InputError
+        other = Helper("no.such.module")
+        try:
+            other.call(math.sqrt, -1)
+        except ValueError as error:
+            print("sqrt", type(error).__name__)
+        try:
+            raise other.call(InputError, "A rule", 3, "Mend it")
+        except InputError as error:
+            print(error, error.got)
+        print(other.call(math.sqrt, 4))
+    """)
+    assert found.splitlines() == ["sqrt ValueError", "A rule. Got 3. Mend it. 3", "2.0"]
+
+
+def test_a_helper_that_is_gone_is_told() -> None:
+    found = output("""
+        import os, signal
+        other = Helper()
+        os.kill(other.process, signal.SIGKILL)
+        try:
+            other.call(os.getpid)
+        except ChildProcessError as error:
+            print(error)
+    """)
+    assert found == "the helping process ended"
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_it_outlives_a_request_to_stop_but_not_its_maker() -> None:
+    main = subprocess.Popen(script("""
+        import time
+        other = Helper()
+        print(other.process, flush=True)
+        time.sleep(60)
+    """), stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert main.stdout is not None
+    with main.stdout:
+        process = int(main.stdout.readline())
+        time.sleep(0.5)
+        os.kill(process, signal.SIGTERM)
+        time.sleep(0.2)
+        assert is_alive(process)
+        main.kill()
+        main.wait()
+    for _ in range(100):
+        if not is_alive(process):
+            return
+        time.sleep(0.1)
+    os.kill(process, signal.SIGKILL)
+    pytest.fail("the helper outlived its maker")

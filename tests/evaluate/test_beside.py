@@ -1,0 +1,50 @@
+"""Baselines of the helping process are those that are learnt here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+SCRIPT = """
+import json, sys
+from ceiba.base.helper import start_helper
+if sys.argv[3] == "helper":
+    start_helper("ceiba.evaluate")
+from ceiba.run import train
+recipe = {
+    "data": {"train": sys.argv[1]}, "inputs": {"a": "number", "b": "category", "words": "text"},
+    "outputs": {"y": "number", "which": "category"}, "train": {"epochs": 1},
+}
+report = train(recipe, sys.argv[2]).report
+for one in report["baseline_models"].values():
+    one["quick"].pop("seconds")
+print(json.dumps([report["baselines"], report["baseline_models"], report["compared"]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a helper is forked on Linux alone")
+def test_the_helper_gives_the_same_figures(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=300), random.integers(0, 3, 300)
+    words = [" ".join(random.choice(["red", "green", "blue", "gray"], 5)) for _ in a]
+    rows = {
+        "a": a,
+        "b": [f"kind {one}" for one in b],
+        "words": words,
+        "y": a * b,
+        "which": np.where(a > 0, "up", "down"),
+    }
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    found = {}
+    for where in ("helper", "here"):
+        words_of = [sys.executable, "-c", SCRIPT, str(tmp_path / "rows.parquet"), str(tmp_path / where), where]
+        done = subprocess.run(words_of, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        found[where] = json.loads(done.stdout.splitlines()[-1])
+    assert found["helper"] == found["here"]
+    assert found["here"][0]["test"]["y"]["quick"]["r2"]["value"] > 0.5
