@@ -124,13 +124,27 @@ class Model(nn.Module):
         targets: Mapping[str, Tensor],
         row_weight: Float[Tensor, "batch"] | None = None,
         share: Float[Tensor, "batch"] | None = None,
+        totals: Mapping[str, Tensor] | None = None,
     ) -> tuple[Float[Tensor, ""], dict[str, tuple[Tensor, Tensor]]]:
-        """Σ over targets of weight · mean loss, and (sum, weight sum) of each target for an exact mean elsewhere."""
+        """Σ over targets of weight · mean loss, and (sum, weight sum) of each target for an exact mean elsewhere.
+
+        `totals` are weight sums over more than these rows, where they are a part of a step: the parts' losses then add
+        up to the step's.
+        """
         sums = {name: self.head(name).loss(logits[name], targets[name], row_weight, share) for name in self.head_slots}
         total = torch.stack(
-            [self.spec.weights.get(name, 1.0) * loss / _nonzero(weight) for name, (loss, weight) in sums.items()]
+            [
+                self.spec.weights.get(name, 1.0) * loss / _nonzero(weight if totals is None else totals[name])
+                for name, (loss, weight) in sums.items()
+            ]
         ).sum()
         return total, sums
+
+    def target_weights(
+        self, targets: Mapping[str, Tensor], row_weight: Float[Tensor, "batch"] | None = None
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The weight sum of each target, known before any forward pass."""
+        return {name: self.head(name).row_weights(targets[name], row_weight).sum() for name in self.head_slots}
 
     def loss(
         self,

@@ -4,7 +4,7 @@ Recipe ─┬─ read ──► Frame ── fit ──► Fields ── prepare
         └─ build ─────────────────────────────────────────► Model ──────────────────────┴─ train ──► Bundle
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from ceiba.base.timing import Phases
 from ceiba.batches import Batches
 from ceiba.bundle import Bundle, open_bundle, write_bundle
 from ceiba.evaluate import evaluate, fit_beside
-from ceiba.model import TorchBackend, build_model, save_weights
+from ceiba.fields import Fields
+from ceiba.model import Model, TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
-from ceiba.prepare import Splits, fit_fields, load_splits, prepare_arrays, profile
+from ceiba.prepare import Arrays, Splits, fit_fields, load_splits, prepare_arrays, profile
 from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, thresholds_of
 from ceiba.report import card, render_html
-from ceiba.train import choose_thresholds, fit, run_folder
+from ceiba.train import Sink, Trained, choose_thresholds, fit, run_folder
 
 
 @dataclass(frozen=True)
@@ -68,24 +69,17 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         found = profile(splits.train, list(recipe.outputs), held)
         recipe = complete(recipe, splits.train, found.kinds)
         seed = recipe.train.seed
-        fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs, shared=recipe.shared_inputs, seed=seed)
-        arrays = {
-            name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name])
-            for name in ("train", "valid")
-        }
+        fields, arrays = encode(recipe, splits)
     with phases("train"):
         answers = answers_of(recipe, fields)
-        model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
-        batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
-        valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
-        identity = {"recipe": recipe.identity, "data": splits.train.identity}
         baselines = fit_beside(recipe.evaluate, splits.train, held, fields, answers, seed)
-        trained = fit(model, batches, valid, answers, recipe.train, folder, identity, resume)
+        model, trained = learn(recipe, fields, arrays, folder, splits.train.identity, resume)
+        valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
         predictor = Predictor(fields, answers, TorchBackend(model))
         report = evaluate(predictor, held, slices=recipe.evaluate.slices, baselines=baselines(), seed=seed)
-    report["notes"] = [*splits.notes, *(caution.text for caution in found.warnings), *report["notes"]]
+    report["notes"] = [*splits.notes, *(caution.text for caution in found.warnings), *trained.notes, *report["notes"]]
     report |= {"title": recipe.title, "data": found.to_json(), "history": trained.history}
     report["recipe"] = recipe.to_yaml(folder / "bundle")
     report["cost"] |= {"seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters}
@@ -98,3 +92,34 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         data_hash=splits.train.identity, meta={"ids": list(recipe.data.ids), "reading": recipe.reading},
     )  # fmt: skip
     return Run(folder, open_bundle(path), report)
+
+
+def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
+    """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
+    fields = fit_fields(
+        splits.train, recipe.own_inputs, recipe.own_outputs, shared=recipe.shared_inputs, seed=recipe.train.seed
+    )
+    frames = splits.parts()
+    arrays = {
+        name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name])
+        for name in ("train", "valid")
+    }
+    return fields, arrays
+
+
+def learn(
+    recipe: Recipe,
+    fields: Fields,
+    arrays: Mapping[str, Arrays],
+    folder: Path,
+    data: str,
+    resume: bool = False,
+    sinks: Sequence[Sink] = (),
+) -> tuple[Model, Trained]:
+    """A complete recipe's network, trained; `data` is the identity of the training rows."""
+    answers, seed = answers_of(recipe, fields), recipe.train.seed
+    model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
+    batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
+    valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
+    identity = {"recipe": recipe.identity, "data": data}
+    return model, fit(model, batches, valid, answers, recipe.train, folder, identity, resume, sinks)

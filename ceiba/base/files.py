@@ -39,6 +39,12 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder, or of the nearest one above it that is there."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, read in blocks."""
     with path.open("rb") as file:

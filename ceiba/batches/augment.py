@@ -146,7 +146,8 @@ def _mixed(inputs: dict[str, Tensor], batch: Batch, spec: AugmentSpec, seed: int
             weight = share[:, None, None, None]
             blend = weight * part.float() + (1 - weight) * part[partner].float()
             mixed[name] = blend.round().to(part.dtype)
-    return Batch(mixed, batch.targets, batch.weight, batch.rows, Mix(partner, share))
+    partners = {name: target[partner] for name, target in batch.targets.items()}
+    return Batch(mixed, batch.targets, batch.weight, batch.rows, Mix(partners, share))
 
 
 def _beta(rows: NDArray[np.int64], alpha: float, seed: int, epoch: int) -> NDArray[np.float32]:

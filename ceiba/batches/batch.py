@@ -1,6 +1,7 @@
 """One step's tensors."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from ceiba.prepare import Arrays
 class Mix:
     """Rows blended with a partner: the loss is share · loss(own target) + (1 - share) · loss(partner's)."""
 
-    partner: Tensor
+    targets: dict[str, Tensor]
+    """The partners' targets by output name."""
     share: Tensor
 
 
@@ -42,7 +44,26 @@ class Batch:
             {name: target.to(device, non_blocking=True) for name, target in self.targets.items()},
             None if self.weight is None else self.weight.to(device, non_blocking=True),
             self.rows,
-            self.mix and Mix(self.mix.partner.to(device), self.mix.share.to(device)),
+            self.mix
+            and Mix(
+                {name: target.to(device, non_blocking=True) for name, target in self.mix.targets.items()},
+                self.mix.share.to(device, non_blocking=True),
+            ),
+        )
+
+    def parts(self, count: int) -> "list[Batch]":
+        """The same rows in at most `count` smaller batches of about one size, in their order."""
+        edges = np.linspace(0, self.num_rows, min(count, self.num_rows) + 1).astype(int)
+        return [self._rows(slice(start, stop)) for start, stop in pairwise(edges.tolist())] if count > 1 else [self]
+
+    def _rows(self, rows: slice) -> "Batch":
+        return Batch(
+            {name: part[rows] for name, part in self.inputs.items()},
+            {name: target[rows] for name, target in self.targets.items()},
+            None if self.weight is None else self.weight[rows],
+            self.rows[rows],
+            self.mix
+            and Mix({name: target[rows] for name, target in self.mix.targets.items()}, self.mix.share[rows]),
         )
 
 

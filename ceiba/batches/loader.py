@@ -31,6 +31,11 @@ class Batches:
         ragged = [part.lengths for part in self.arrays.parts.values() if isinstance(part, Ragged)]
         return np.sum(ragged, axis=0) if ragged else None
 
+    def rows_of(self, epoch: int, place: int) -> NDArray[np.int64]:
+        """Addresses of the rows of one batch, without reading them."""
+        order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())
+        return self.arrays.rows[order[place]]
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Shuffled and augmented batches for training, beginning with batch `start`."""
         order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())

@@ -68,6 +68,18 @@ class Head(nn.Module, ABC):
     def combine(self, logits: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Logits whose probabilities are the mean of the members' probabilities; without members, the logits."""
 
+    def row_weights(
+        self, target: Shaped[Tensor, "batch ..."], row_weight: Float[Tensor, "batch"] | None = None
+    ) -> Float[Tensor, "batch"]:
+        """What each row weighs in the loss: nothing without a known target, else its own weight times its class's."""
+        present = self.present(target)
+        known = present.flatten(1).any(1) if present.ndim > 1 else present
+        weight = known.to(torch.float32)
+        for factor in (row_weight, self.target_weight(target.masked_fill(~present, 0))):
+            if factor is not None:
+                weight = weight * factor
+        return weight
+
     def loss(
         self,
         logits: Float[Tensor, "batch ..."],
@@ -81,16 +93,11 @@ class Head(nn.Module, ABC):
         The share s_i is how far a row answers for this target, where it answers for several (mixup).
         """
         present = self.present(target)
-        known = present.flatten(1).any(1) if present.ndim > 1 else present
-        target = target.masked_fill(~present, 0)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        losses = self.row_losses(wide, target, present)
+        losses = self.row_losses(wide, target.masked_fill(~present, 0), present)
         if self.members:
             losses = losses.mean(1)
-        weight = known.to(losses.dtype)
-        for factor in (row_weight, self.target_weight(target)):
-            if factor is not None:
-                weight = weight * factor
+        weight = self.row_weights(target, row_weight)
         if share is not None:
             losses = losses * share
         return (losses * weight).sum(), weight.sum()

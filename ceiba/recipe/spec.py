@@ -1,6 +1,5 @@
 """The recipe's own spec: it composes the specs of all rooms and adds only their order."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -258,9 +257,10 @@ class Recipe(Spec):
 
     @property
     def identity(self) -> str:
-        """A hash of all but names and paths, to tell whether a run goes on with the recipe it was started with."""
-        kept = self.model_dump(mode="json", exclude={"name": True, "data": set(PLACES)})
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+        """All but names, paths and what changes no weight, as JSON: what a run must be resumed with."""
+        free = {"checkpoint", "log_every"}
+        kept = self.model_dump(mode="json", exclude={"name": True, "data": set(PLACES), "train": free})
+        return json.dumps(kept, sort_keys=True)
 
     def to_yaml(self, folder: Path | None = None) -> str:
         """The recipe written out in full; with a folder, its paths of data are as seen from there."""

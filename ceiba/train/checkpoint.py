@@ -5,6 +5,7 @@ No state of a random generator is among it: every random number has an address (
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,11 +13,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ceiba.base.errors import BundleError, InputError
+from ceiba.base.errors import BundleError, InputError, listed
 from ceiba.base.files import verify_manifest, write_folder
 from ceiba.base.progress import say
 
-KEPT = 2
 Figures = dict[str, float]
 
 
@@ -31,6 +31,10 @@ class Progressed:
     best_value: float = float("inf")
     history: list[Figures] = field(default_factory=list)
     seconds: float = 0.0
+    skipped: list[int] = field(default_factory=list)
+    """Steps that were not taken, because a loss or a gradient was not finite."""
+    rolled_back: int = 0
+    """How often the run went back to an earlier checkpoint's weights."""
 
 
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -52,33 +56,51 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> No
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def snapshot(
+    weights: Mapping[str, Mapping[str, Tensor]], optimizer: torch.optim.Optimizer
+) -> dict[str, dict[str, Tensor]]:
+    """Copies in main memory of the weights by name (model, best, mean) and of the optimizer's state."""
+    groups = {**weights, "optimizer": _flat(optimizer)}
+    return {
+        group: {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+        for group, tensors in groups.items()
+    }
+
+
+def num_bytes(tensors: Mapping[str, Mapping[str, Tensor]]) -> int:
+    """What a snapshot takes on the disk, but for a few headers."""
+    return sum(value.nbytes for group in tensors.values() for value in group.values())
+
+
 def save_checkpoint(
     folder: Path,
-    identity: dict[str, str],
+    identity: Mapping[str, str],
     progressed: Progressed,
-    optimizer: torch.optim.Optimizer,
-    weights: dict[str, dict[str, Tensor]],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    keep: int = 2,
+    most_bytes: int | None = None,
 ) -> Path:
-    """Write `step-N` under `folder`, then remove all but the newest few.
+    """Write `step-N` under `folder`, then remove all but the newest `keep`, and more where a disk budget asks for it.
 
-    `weights` maps a name (model, best, mean) to a state dict.
+    Raises: OSError; what was there before is then still whole.
     """
     target = folder / f"step-{progressed.step:09d}"
-    if target.exists():
-        return target
-    with write_folder(target) as temporary:
-        for name, tensors in {**weights, "optimizer": _flat(optimizer)}.items():
-            contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-            (temporary / f"{name}.safetensors").write_bytes(save(contiguous))
-        state = {"identity": identity, **asdict(progressed)}
-        (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old)
+    if not target.exists():
+        with write_folder(target) as temporary:
+            for name, group in tensors.items():
+                (temporary / f"{name}.safetensors").write_bytes(save(dict(group)))
+            state = {"identity": dict(identity), **asdict(progressed)}
+            (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    held = 0
+    for place, path in enumerate(sorted(folder.glob("step-*"), reverse=True)):
+        held += sum(file.stat().st_size for file in path.iterdir())
+        if place and (place >= keep or (most_bytes is not None and held > most_bytes)):
+            shutil.rmtree(path)
     return target
 
 
 def load_checkpoint(
-    folder: Path, identity: dict[str, str], optimizer: torch.optim.Optimizer
+    folder: Path, identity: Mapping[str, str], optimizer: torch.optim.Optimizer
 ) -> tuple[Progressed, dict[str, dict[str, Tensor]]]:
     """The newest checkpoint under `folder` that verifies; a damaged newer one is named and passed over.
 
@@ -102,11 +124,29 @@ def load_checkpoint(
     raise InputError(f"{folder} must hold a checkpoint to resume from", found, "Start without --resume")
 
 
-def _same(saved: dict[str, str], now: dict[str, str], path: Path) -> None:
+def _same(saved: Mapping[str, str], now: Mapping[str, str], path: Path) -> None:
     for name in sorted({*saved, *now}):
         if saved.get(name) != now.get(name):
             raise InputError(
                 f"{path} belongs to another {name}",
-                f"{now.get(name)} (saved: {saved.get(name)})",
+                _difference(str(saved.get(name)), str(now.get(name))),
                 f"Resume with the {name} it was started with, or train into a new folder",
             )
+
+
+def _difference(saved: str, now: str) -> str:
+    """The first few keys in which two JSON objects differ, or the two texts."""
+    try:
+        before, after = (dict(_leaves(json.loads(text), "")) for text in (saved, now))
+    except ValueError:
+        return f"{now} (saved: {saved})"
+    keys = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    return listed([f"{name}: {after.get(name)} (saved: {before.get(name)})" for name in keys])
+
+
+def _leaves(value: object, name: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{name}.{key}" if name else key)
+    else:
+        yield name, value

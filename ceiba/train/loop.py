@@ -1,34 +1,31 @@
-"""The training loop: for each batch forward, loss, backward, clip, step; after each epoch validate, keep the best."""
+"""The training loop: a step for each batch; after each epoch validate, keep the best; save from time to time."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ceiba import __version__
 from ceiba.answers import Answer
-from ceiba.base.errors import CeibaError, Stopped
-from ceiba.base.keys import key
+from ceiba.base.errors import CeibaError, Stopped, listed
 from ceiba.base.progress import Progress
-from ceiba.batches import Batch, Batches
+from ceiba.batches import Batches
 from ceiba.layers import TransformerBlock
 from ceiba.model import Model
-from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, save_checkpoint
-from ceiba.train.optimizers import bare_step, parameter_groups, spare_the_compiler
-from ceiba.train.precision import compute_in
+from ceiba.train.checkpoint import Figures
+from ceiba.train.saving import Saver
 from ceiba.train.sinks import Sink, open_sinks
 from ceiba.train.spec import TrainSpec
+from ceiba.train.step import Run
 from ceiba.train.stop import StopRequest
-from ceiba.train.validate import LOWER_IS_BETTER, validate
 
-CHECKPOINT_EVERY_S = 60.0
 HEAVY = (nn.Conv1d, nn.Conv2d, nn.RNNBase, TransformerBlock)
 LIGHT_PRODUCTS = 32_000_000
-Weights = dict[str, Tensor]
+MOST_STEPS_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -41,109 +38,29 @@ class Trained:
     seconds: float
     rows_per_second: float
     stopped_early: bool
+    skipped: tuple[int, ...] = ()
+    """Steps that were not taken, because a loss or a gradient was not finite."""
+    stall_seconds: float = 0.0
+    """For how long training stood still for the sake of checkpoints."""
 
     @property
     def cost(self) -> dict[str, float]:
         """What a report says of the work."""
-        return {"train_rows_per_second": self.rows_per_second, "best_epoch": self.best_epoch}
+        return {
+            "train_rows_per_second": self.rows_per_second, "best_epoch": self.best_epoch,
+            "checkpoint_stall_seconds": self.stall_seconds,
+        }  # fmt: skip
 
-
-class Run:
-    """One training in progress: a model, its optimizer, and how far it is."""
-
-    def __init__(self, model: Model, train: Batches, valid: Batches, answers: Mapping[str, Answer], spec: TrainSpec):
-        self.device = torch.device(pick_device(spec.device))
-        self.model = model.to(self.device)
-        if spec.channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
-        spare_the_compiler()
-        self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model))
-        self.take_step = bare_step(self.optimizer)
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.total = spec.epochs * train.per_epoch
-        self.at = Progressed()
-        self.best: Weights = {}
-        self.mean: Weights = self._copy() if spec.ema else {}
-
-    def _copy(self) -> Weights:
-        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-
-    def seed_step(self) -> None:
-        """Give dropout this step's own address, so that a resumed run draws what an undisturbed one would."""
-        value = key(self.spec.seed, "dropout", self.at.step) >> 1
-        torch.default_generator.manual_seed(value)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(value)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """The loss of one batch; a blended row answers for both of its targets, in proportion."""
-        with compute_in(self.spec.precision, self.device):
-            raw = self.model(batch.inputs)
-        logits = {name: value.float() for name, value in raw.items()}
-        if batch.mix is None:
-            loss, _ = self.model.score(logits, batch.targets, batch.weight)
-        else:
-            share, partner = batch.mix.share, batch.mix.partner
-            weight = torch.ones_like(share) if batch.weight is None else batch.weight
-            other = {name: target[partner] for name, target in batch.targets.items()}
-            own, _ = self.model.score(logits, batch.targets, weight, share)
-            loss = own + self.model.score(logits, other, weight, 1 - share)[0]
-        if self.spec.l1:
-            loss = loss + self.spec.l1 * sum(weights.abs().sum() for weights in self.parameters)
-        return loss
-
-    def step(self, batch: Batch) -> Tensor:
-        """One step of gradient descent; the loss stays on the device, so nothing waits for it."""
-        rate = self.spec.optimizer.lr * self.spec.schedule.factor(self.at.step, self.total)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.seed_step()
-        loss = self.loss(batch.to(self.device))
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.spec.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
-        self.take_step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.mean:
-            self._update_mean()
-        self.at.step += 1
-        return loss.detach()
-
-    def _update_mean(self) -> None:
-        """Exponential moving average of the weights, its decay smaller while few steps are behind it."""
-        decay = min(self.spec.ema, (1 + self.at.step) / (10 + self.at.step))
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.mean[name].lerp_(value, 1 - decay)
-            else:
-                self.mean[name].copy_(value)
-
-    def validate(self) -> Figures:
-        """Figures on the validation rows, of the averaged weights where they are kept; remembers the best weights."""
-        current = self._copy() if self.mean else {}
-        if self.mean:
-            self.model.load_state_dict(self.mean)
-        figures = validate(self.model, self.valid, self.answers, self.device, self.spec.precision)
-        name = "loss" if self.spec.watch == "loss" else next(key for key in figures if key != "loss")
-        value = figures[name] if name.split("_")[-1] in LOWER_IS_BETTER else -figures[name]
-        if value < self.at.best_value:
-            self.at.best_value, self.at.best_epoch = value, self.at.step // self.train.per_epoch
-            self.best = self._copy()
-        if current:
-            self.model.load_state_dict(current)
-        return figures
-
-    def save(self, folder: Path, identity: dict[str, str]) -> Path:
-        """Write a checkpoint of everything the run needs to go on."""
-        weights = {"model": self.model.state_dict(), "best": self.best, "mean": self.mean}
-        return save_checkpoint(folder, identity, self.at, self.optimizer, {k: v for k, v in weights.items() if v})
-
-    def resume(self, folder: Path, identity: dict[str, str]) -> None:
-        """Go on from the newest good checkpoint."""
-        self.at, weights = load_checkpoint(folder, identity, self.optimizer)
-        self.model.load_state_dict(weights["model"])
-        self.best, self.mean = weights.get("best", {}), weights.get("mean", {})
+    @property
+    def notes(self) -> list[str]:
+        """What went wrong on the way, and the user should know."""
+        if not self.skipped:
+            return []
+        steps = listed([f"{step:,}" for step in self.skipped[:MOST_STEPS_TOLD]])
+        return [
+            f"{len(self.skipped):,} of {self.steps:,} training steps were skipped, since their loss or gradient was "
+            f"not finite: {steps}{' ...' if len(self.skipped) > MOST_STEPS_TOLD else ''}; log.jsonl names their rows"
+        ]
 
 
 def is_light(model: Model, batch_rows: int) -> bool:
@@ -155,90 +72,131 @@ def is_light(model: Model, batch_rows: int) -> bool:
     return weights * batch_rows < LIGHT_PRODUCTS
 
 
-def pick_device(name: str) -> str:
-    """`auto` is the accelerator where one is, else the processor."""
-    if name != "auto":
-        return name
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return "cpu" if accelerator is None else accelerator.type
+class Loop:
+    """Epoch after epoch of one run, with what goes on around its steps."""
 
+    def __init__(self, run: Run, saver: Saver, sinks: list[Sink], stop: StopRequest, progress: Progress):
+        self.run, self.saver, self.sinks, self.stop, self.progress = run, saver, sinks, stop, progress
+        self.began = time.monotonic() - run.at.seconds
 
-def _train_epoch(run: Run, sinks: list[Sink], stop: StopRequest, progress: Progress) -> float:
-    """The rest of the epoch in hand; returns its mean loss."""
-    epoch, start = divmod(run.at.step, run.train.per_epoch)
-    loss_sum = torch.full((), run.at.loss_sum, dtype=torch.float64, device=run.device)
-    recent, logged = torch.zeros((), device=run.device), run.at.step
-    for batch in run.train.epoch(epoch, start):
-        loss = run.step(batch)
-        loss_sum += loss
-        recent += loss
-        progress.advance()
-        if run.at.step % run.spec.log_every == 0:
-            _log(run, sinks, float(recent) / (run.at.step - logged), progress)
-            recent, logged = torch.zeros_like(recent), run.at.step
-        if stop.exit_code is not None:
-            break
-    run.at.loss_sum = float(loss_sum)
-    return run.at.loss_sum / run.train.per_epoch
+    def train(self) -> bool:
+        """Until the last epoch is validated, or until patience runs out (then True)."""
+        run = self.run
+        self.progress.done = run.at.step
+        while True:
+            done, rest = divmod(run.at.step, run.train.per_epoch)
+            if not rest and len(run.at.history) < done:
+                self.close_epoch()
+                if run.spec.patience is not None and done - run.at.best_epoch >= run.spec.patience:
+                    return True
+            elif run.at.step >= run.total:
+                return False
+            else:
+                self.train_epoch()
+            self.stop_here()
 
+    def train_epoch(self) -> None:
+        """The rest of the epoch in hand, or of it until a signal asks to stop."""
+        run, spec = self.run, self.run.spec
+        epoch, start = divmod(run.at.step, run.train.per_epoch)
+        loss_sum = torch.full((), run.at.loss_sum, dtype=torch.float64, device=run.device)
+        recent, logged = torch.zeros((), device=run.device), run.at.step
+        for batch in run.train.epoch(epoch, start):
+            loss = run.step(batch)
+            loss_sum += loss
+            recent += loss
+            self.progress.advance()
+            if run.at.step % spec.log_every == 0:
+                self.log(float(recent) / (run.at.step - logged))
+                recent, logged = torch.zeros_like(recent), run.at.step
+            if self.saver.is_due(run.at.step) and run.at.step < run.total:
+                self.save(float(loss_sum))
+            if self.stop.exit_code is not None:
+                break
+        self.look_for_failures()
+        run.at.loss_sum = float(loss_sum)
 
-def _must_be_number(loss: float, run: Run) -> None:
-    if not loss < float("inf"):
-        raise CeibaError(
-            f"The loss at step {run.at.step} must be a number",
-            loss,
-            "Lower train.optimizer.lr or look for extreme values",
-        )
+    def log(self, loss: float) -> None:
+        """Write the figures of the last steps everywhere."""
+        self.look_for_failures()
+        self.progress.advance(0, f"loss {loss:.4f}")
+        run = self.run
+        figures = {
+            "train_loss": loss,
+            "lr": float(run.optimizer.param_groups[0]["lr"]),
+            "gradient_norm": float(run.norm),
+        }
+        self.write({name: value for name, value in figures.items() if abs(value) < float("inf")})
 
+    def write(self, figures: Mapping[str, float]) -> None:
+        """One row to every sink."""
+        for sink in self.sinks:
+            sink.write(self.run.at.step, figures)
 
-def _log(run: Run, sinks: list[Sink], loss: float, progress: Progress) -> None:
-    _must_be_number(loss, run)
-    progress.advance(0, f"loss {loss:.4f}")
-    for sink in sinks:
-        sink.write(run.at.step, {"train_loss": loss, "lr": float(run.optimizer.param_groups[0]["lr"])})
+    def look_for_failures(self) -> None:
+        """Record the steps since the last look that were not finite, and do what the recipe says.
 
+        Raises: CeibaError by policy, or if too many follow one another.
+        """
+        run, rule = self.run, self.run.spec.divergence
+        failed = run.failed()
+        if not failed:
+            return
+        run.at.skipped += failed
+        rows = {step: run.train.rows_of(*divmod(step, run.train.per_epoch)).tolist() for step in failed}
+        for sink in self.sinks:
+            sink.note(run.at.step, {"skipped": rows})
+        last, in_a_row = run.at.skipped[-1], 0
+        while last - in_a_row in run.at.skipped[-in_a_row - 1 :]:
+            in_a_row += 1
+        if rule.policy == "stop" or in_a_row >= rule.most or run.at.rolled_back >= rule.most:
+            raise CeibaError(
+                f"The loss and gradient at step {failed[0]} must be numbers",
+                f"{len(run.at.skipped)} steps where they are not",
+                "Lower train.optimizer.lr or look for extreme values",
+            )
+        self.saver.wait()
+        if rule.policy == "rollback" and any(self.saver.folder.glob("step-*")):
+            step = run.roll_back(self.saver.folder, self.saver.identity)
+            run.at.rolled_back += 1
+            self.progress.line(f"step {run.at.step}: back to the weights of step {step}")
 
-def _stop_here(run: Run, folder: Path, identity: dict[str, str], stop: StopRequest) -> None:
-    if stop.exit_code is not None:
-        path = run.save(folder / "checkpoints", identity)
-        raise Stopped(f"Stopped at step {run.at.step}, saved as {path}", None, "Go on with --resume", stop.exit_code)
+    def close_epoch(self) -> None:
+        """Validate, and write the epoch's row everywhere; a stop leaves the epoch open, to be validated on resuming."""
+        run = self.run
+        figures = run.validate(self.stop)
+        if figures is None:
+            return
+        epoch = run.at.step // run.train.per_epoch
+        first = run.at.step - run.train.per_epoch
+        loss = run.at.loss_sum / max(sum(step not in run.at.skipped for step in range(first, run.at.step)), 1)
+        if not figures["loss"] < float("inf"):
+            raise CeibaError(
+                f"The validation loss after step {run.at.step} must be a number", figures["loss"],
+                "Lower train.optimizer.lr or look for extreme values",
+            )  # fmt: skip
+        row = {"epoch": epoch, "train_loss": loss, **{f"valid_{name}": value for name, value in figures.items()}}
+        run.at.seconds = time.monotonic() - self.began
+        run.at.history.append({**row, "step": run.at.step, "seconds": run.at.seconds})
+        run.at.loss_sum = 0.0
+        self.write(row)
+        shown = " ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
+        self.progress.line(f"epoch {epoch}/{run.spec.epochs} {shown}")
 
+    def save(self, loss_sum: float) -> None:
+        """A checkpoint of this moment."""
+        self.look_for_failures()
+        self.run.at.loss_sum, self.run.at.seconds = loss_sum, time.monotonic() - self.began
+        self.saver.save(self.run)
 
-def _close_epoch(run: Run, loss: float, sinks: list[Sink], progress: Progress) -> int:
-    """Validate, and write the epoch's row everywhere; returns the epoch's number, from 1."""
-    _must_be_number(loss, run)
-    figures, epoch = run.validate(), run.at.step // run.train.per_epoch
-    _must_be_number(figures["loss"], run)
-    row = {"epoch": epoch, "train_loss": loss, **{f"valid_{name}": value for name, value in figures.items()}}
-    run.at.history.append({**row, "step": run.at.step, "seconds": run.at.seconds})
-    run.at.loss_sum = 0.0
-    for sink in sinks:
-        sink.write(run.at.step, row)
-    shown = " ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
-    progress.line(f"epoch {epoch}/{run.spec.epochs} {shown}")
-    return epoch
-
-
-def _epochs(run: Run, folder: Path, identity: dict[str, str], sinks: list[Sink], stop: StopRequest) -> bool:
-    """Epoch after epoch until the last, or until patience runs out (then True)."""
-    saved = time.monotonic()
-    began = saved - run.at.seconds
-    with Progress("Training", run.total) as progress:
-        progress.done = run.at.step
-        while run.at.step < run.total:
-            loss = _train_epoch(run, sinks, stop, progress)
-            run.at.seconds = time.monotonic() - began
-            if run.at.step % run.train.per_epoch:
-                _stop_here(run, folder, identity, stop)
-            epoch = _close_epoch(run, loss, sinks, progress)
-            run.at.seconds = time.monotonic() - began
-            if run.spec.patience is not None and epoch - run.at.best_epoch >= run.spec.patience:
-                return True
-            _stop_here(run, folder, identity, stop)
-            if time.monotonic() - saved > CHECKPOINT_EVERY_S and run.at.step < run.total:
-                run.save(folder / "checkpoints", identity)
-                saved = time.monotonic()
-    return False
+    def stop_here(self) -> None:
+        """If a signal asked for it: save, and leave."""
+        if self.stop.exit_code is None:
+            return
+        self.save(self.run.at.loss_sum)
+        path = self.saver.wait()
+        step = self.run.at.step
+        raise Stopped(f"Stopped at step {step}, saved as {path}", None, "Go on with --resume", self.stop.exit_code)
 
 
 def fit(
@@ -248,10 +206,13 @@ def fit(
     answers: Mapping[str, Answer],
     spec: TrainSpec,
     folder: Path,
-    identity: dict[str, str],
+    identity: Mapping[str, str],
     resume: bool = False,
+    sinks: Sequence[Sink] = (),
 ) -> Trained:
     """Train `model` in place and leave in it the weights of its best epoch on the validation rows.
+
+    `sinks` see the figures besides the run's own; one that raises ends the training.
 
     Raises: Stopped after a signal, with a checkpoint saved; CeibaError if the loss is no longer a number.
     """
@@ -265,11 +226,14 @@ def fit(
     model.train()
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        sinks = [stack.enter_context(closing(sink)) for sink in open_sinks(folder)]
-        stopped_early = _epochs(run, folder, identity, sinks, stop)
+        every = [stack.enter_context(closing(sink)) for sink in (*open_sinks(folder), *sinks)]
+        saver = stack.enter_context(Saver(folder / "checkpoints", identity, spec.checkpoint))
+        progress = stack.enter_context(Progress("Training", run.total))
+        stopped_early = Loop(run, saver, every, stop, progress).train()
     model.load_state_dict(run.best)
     model.eval()
     rows = run.at.step * train.batch_rows
     return Trained(
-        run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9), stopped_early
-    )
+        run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9),
+        stopped_early, tuple(run.at.skipped), saver.stall_s,
+    )  # fmt: skip

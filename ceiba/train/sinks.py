@@ -16,6 +16,9 @@ class Sink(Protocol):
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Record the figures of one step."""
 
+    def note(self, step: int, event: Mapping[str, object]) -> None:
+        """Record something that happened, where the sink has a place for it."""
+
     def close(self) -> None:
         """Flush what is held."""
 
@@ -28,7 +31,10 @@ class JsonLines:
         self.file = (folder / "log.jsonl").open("a", encoding="utf-8")
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        self.file.write(json.dumps({"step": step, "time": round(time.time(), 3), **figures}) + "\n")
+        self.note(step, figures)
+
+    def note(self, step: int, event: Mapping[str, object]) -> None:
+        self.file.write(json.dumps({"step": step, "time": round(time.time(), 3), **event}) + "\n")
         self.file.flush()
 
     def close(self) -> None:
@@ -52,6 +58,9 @@ class TensorBoard:
         values = (_bytes(1, tag.encode()) + b"\x15" + struct.pack("<f", value) for tag, value in figures.items())
         summary = b"".join(_bytes(1, value) for value in values)
         self._record(_wall_time() + b"\x10" + _varint(step) + _bytes(5, summary))
+
+    def note(self, step: int, event: Mapping[str, object]) -> None:
+        pass
 
     def _record(self, message: bytes) -> None:
         """Length and message, each followed by its checksum (TFRecord)."""

@@ -11,6 +11,28 @@ from ceiba.train.precision import Precision
 from ceiba.train.schedules import AnySchedule, CosineSpec
 
 
+class CheckpointSpec(Spec):
+    """When the state of training is written down, so that it can go on after any interruption."""
+
+    every_steps: int | None = Field(None, ge=1)
+    """Steps between two checkpoints; nothing: by time alone."""
+    every_seconds: float | None = Field(60.0, gt=0)
+    """Seconds between two checkpoints; nothing: by steps alone, or none but at a stop."""
+    keep: int = Field(2, ge=1)
+    """How many are kept, the newest; each of them also holds the best weights so far."""
+    most_bytes: int | None = Field(None, ge=1)
+    """Room on the disk: older checkpoints go sooner where they would need more."""
+
+
+class DivergenceSpec(Spec):
+    """What happens when a loss or a gradient is not finite. Such a step is never taken."""
+
+    policy: Literal["skip", "rollback", "stop"] = "skip"
+    """skip: go on with the next rows; rollback: also go back to the weights of the last checkpoint; stop: an error."""
+    most: int = Field(10, ge=1)
+    """How many steps in a row may be skipped, or how often a run may go back, before it stops with an error."""
+
+
 class TrainSpec(Spec):
     """How the weights are found."""
 
@@ -18,6 +40,8 @@ class TrainSpec(Spec):
     """Passes over the training rows."""
     batch_rows: int = Field(256, ge=1)
     """Rows of one step. All rows: full-batch gradient descent; one row: stochastic; between: mini-batch."""
+    accumulate: int = Field(1, ge=1)
+    """Parts into which a step's rows are cut to save memory; their gradients add up to those of the whole."""
     optimizer: OptimizerSpec = AdamWSpec()
     """How a gradient becomes a step."""
     schedule: AnySchedule = CosineSpec()
@@ -38,6 +62,10 @@ class TrainSpec(Spec):
     """Keep images as (height, width, channel) in memory: often faster for convolutions."""
     augment: AugmentSpec = AugmentSpec()
     """Random changes of the training rows."""
+    divergence: DivergenceSpec = DivergenceSpec()
+    """What happens when a loss is not a number."""
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    """When the state is written down, to go on after an interruption."""
     seed: int = 0
     """Root of every random number: weights, order, augmentation, dropout."""
     device: str = "auto"

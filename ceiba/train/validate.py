@@ -11,6 +11,7 @@ from ceiba.answers import Answer
 from ceiba.batches import Batches
 from ceiba.model import Model
 from ceiba.train.precision import Precision, compute_in
+from ceiba.train.stop import StopRequest
 
 Figures = dict[str, float]
 LOWER_IS_BETTER = frozenset({"loss", "rmse"})
@@ -31,14 +32,25 @@ def figure(kind: str, truth: NDArray[Any], scores: NDArray[Any]) -> tuple[str, f
 
 @torch.inference_mode()
 def validate(
-    model: Model, batches: Batches, answers: Mapping[str, Answer], device: torch.device, precision: Precision
-) -> Figures:
-    """Mean loss and `<output>_<figure>` for every output. The model is left in training mode."""
+    model: Model,
+    batches: Batches,
+    answers: Mapping[str, Answer],
+    device: torch.device,
+    precision: Precision,
+    stop: StopRequest,
+) -> Figures | None:
+    """Mean loss and `<output>_<figure>` for every output; nothing if a signal asked to stop on the way.
+
+    The model is left in training mode.
+    """
     model.eval()
     loss_sum = torch.zeros((), device=device)
     logits: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
     truths: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
     for _, batch in batches.in_order():
+        if stop.exit_code is not None:
+            model.train()
+            return None
         moved = batch.to(device)
         with compute_in(precision, device):
             raw = model(moved.inputs)

@@ -1,10 +1,12 @@
 """The loop: it learns, keeps the best, stops on request, and goes on bit for bit."""
 
+import errno
 import json
 import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,10 @@ from ceiba.heads import HEADS, OutputLayout
 from ceiba.model import Model, ModelSpec, build_model
 from ceiba.prepare import Arrays
 from ceiba.train import Trained, TrainSpec, fit
+from ceiba.train.checkpoint import snapshot
 from ceiba.train.folder import run_folder
+from ceiba.train.spec import CheckpointSpec
+from ceiba.train.step import Run
 
 NAMES = ("a", "b", "c", "d")
 ANSWERS = {"y": ClassesAnswer(("no", "yes", "maybe"))}
@@ -198,3 +203,151 @@ def test_the_folder_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         run_folder("adult", "runs/adult", True)
     with pytest.raises(InputError, match="--out"):
         run_folder("adult", None, True)
+
+
+def bad_arrays(*bad: int) -> Arrays:
+    """Rows of which some hold a number that is none."""
+    found = arrays(100)
+    numbers = found.parts["table.numbers"]
+    assert isinstance(numbers, np.ndarray)
+    numbers[list(bad), 0] = np.nan
+    return found
+
+
+def bad_batches(*bad: int) -> Batches:
+    return Batches(bad_arrays(*bad), 16, 0)
+
+
+def steps_with(rows: tuple[int, ...], batches: Batches, epochs: int) -> list[int]:
+    return [
+        epoch * batches.per_epoch + place
+        for epoch in range(epochs)
+        for place, batch in enumerate(batches.epoch(epoch))
+        if set(batch.rows.tolist()) & set(rows)
+    ]
+
+
+def test_a_step_that_is_no_number_is_skipped_and_named(tmp_path: Path) -> None:
+    batches = bad_batches(17)
+    trained, result = train(tmp_path, batches=batches)
+    expected = steps_with((17,), batches, 4)
+    assert list(result.skipped) == expected
+    assert all(value.isfinite().all() for value in weights(trained).values())
+    assert len(expected) == 4
+    assert "4 of 28 training steps were skipped" in result.notes[0]
+    noted = [json.loads(line).get("skipped", {}) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    named = {int(step): rows for one in noted for step, rows in one.items()}
+    assert sorted(named) == expected
+    assert all(17 in rows for rows in named.values())
+    means = [row["train_loss"] for row in result.history]
+    assert all(0 < mean < 2 for mean in means)
+
+
+def test_a_skipped_step_changes_nothing(tmp_path: Path) -> None:
+    run = Run(model(), bad_batches(*range(100)), Batches(arrays(60), 32, 0), ANSWERS, TrainSpec(batch_rows=16))
+    good = next(Batches(arrays(100), 16, 0).epoch(0))
+    run.step(good)
+    before, state = (
+        weights(run.model),
+        {name: value.clone() for name, value in snapshot({}, run.optimizer)["optimizer"].items()},
+    )
+    assert run.step(next(run.train.epoch(0))) == 0
+    assert run.failed() == [1]
+    assert all(torch.equal(value, run.model.state_dict()[name]) for name, value in before.items())
+    after = snapshot({}, run.optimizer)["optimizer"]
+    assert state.keys() == after.keys() != set()
+    assert all(torch.equal(value, after[name]) for name, value in state.items())
+    run.step(good)
+    assert not all(torch.equal(value, run.model.state_dict()[name]) for name, value in before.items())
+
+
+def test_too_many_skipped_in_a_row_or_the_policy_end_the_run(tmp_path: Path) -> None:
+    with pytest.raises(CeibaError, match=r"loss and gradient at step .* must be numbers"):
+        train(tmp_path / "a", batches=bad_batches(17), divergence={"policy": "stop"})
+    with pytest.raises(CeibaError, match="must be numbers"):
+        train(tmp_path / "b", batches=bad_batches(*range(100)), divergence={"most": 4})
+
+
+def test_rolling_back_takes_the_last_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    batches = bad_batches(17)
+    (first, *_) = steps_with((17,), batches, 1)
+    trained, result = train(
+        tmp_path, batches=batches, divergence={"policy": "rollback"}, checkpoint={"every_steps": 1}, log_every=1
+    )
+    assert result.skipped[0] == first
+    assert all(value.isfinite().all() for value in weights(trained).values())
+    assert f"step {first + 1}: back to the weights of step {first}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("parts", [2, 3, 16])
+def test_parts_of_a_step_add_up_to_the_whole(parts: int) -> None:
+    gradients = []
+    targets = np.array([0, 1, 2, -1] * 25)  # a missing one in four: the parts have other counts
+    for count in (1, parts):
+        data = arrays(100)
+        data.targets["y"] = targets
+        batches = Batches(data, 16, 0, AugmentSpec(noise=0.1))
+        run = Run(
+            model(dropout=0).double(), batches, batches, ANSWERS, TrainSpec(batch_rows=16, accumulate=count, l1=0.1)
+        )
+        batch = next(batches.epoch(0))
+        batch = replace(batch, inputs={name: part.double() for name, part in batch.inputs.items()})
+        run.backward(batch)
+        gradients.append({name: value.grad for name, value in run.model.named_parameters()})
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], value, rtol=1e-6, atol=1e-8)
+
+
+def test_checkpoints_come_by_steps_and_are_kept_as_told(tmp_path: Path) -> None:
+    train(tmp_path / "a", checkpoint={"every_steps": 5, "every_seconds": None, "keep": 3})
+    assert [path.name for path in sorted((tmp_path / "a/checkpoints").iterdir())] == [
+        "step-000000015", "step-000000020", "step-000000025"
+    ]  # fmt: skip
+    train(tmp_path / "b", checkpoint={"every_steps": 5, "every_seconds": None, "keep": 3, "most_bytes": 1})
+    assert [path.name for path in (tmp_path / "b/checkpoints").iterdir()] == ["step-000000025"]
+    train(tmp_path / "c", checkpoint={"every_seconds": 1e-9, "keep": 100})
+    assert len(list((tmp_path / "c/checkpoints").iterdir())) == 27
+    train(tmp_path / "d")
+    assert not (tmp_path / "d/checkpoints").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(operation: str, path: Path) -> None:
+        if operation == "rename" and path.name == "step-000000010":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("ceiba.base.files.on_operation", full)
+    with pytest.raises(CeibaError, match=r"step-000000010: the checkpoint could not .* No space .*errno 28"):
+        train(tmp_path, checkpoint={"every_steps": 5})
+    monkeypatch.undo()
+    undisturbed, _ = train(tmp_path / "whole")
+    resumed, _ = train(tmp_path, resume=True)
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in weights(undisturbed).items())
+
+
+def test_a_stop_while_validating_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Halting(Batches):
+        def in_order(self) -> Iterator[tuple[Any, Batch]]:
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield from super().in_order()
+
+    valid = Halting(arrays(60, seed=1), 32, 0)
+    spec = TrainSpec(epochs=4, batch_rows=16, augment=AugmentSpec(noise=0.1), log_every=3)
+    batches = Batches(arrays(100), 16, 0, spec.augment)
+    with pytest.raises(Stopped, match="Stopped at step 7"):
+        fit(model(), batches, valid, ANSWERS, spec, tmp_path / "cut", IDENTITY)
+    undisturbed, whole = train(tmp_path / "whole")
+    resumed, rest = train(tmp_path / "cut", resume=True)
+    assert [row["valid_loss"] for row in rest.history] == [row["valid_loss"] for row in whole.history]
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in weights(undisturbed).items())
+
+
+def test_another_recipe_is_shown_where_it_differs(tmp_path: Path) -> None:
+    spec, batches = (
+        TrainSpec(epochs=1, batch_rows=16, checkpoint=CheckpointSpec(every_steps=3)),
+        Batches(arrays(100), 16, 0),
+    )
+    one, other = (json.dumps({"train": {"epochs": 1, "optimizer": {"lr": lr}}}) for lr in (0.1, 0.2))
+    fit(model(), batches, batches, ANSWERS, spec, tmp_path, {"recipe": one})
+    with pytest.raises(InputError, match=r"another recipe. Got train.optimizer.lr: 0.2 \(saved: 0.1\)"):
+        fit(model(), batches, batches, ANSWERS, spec, tmp_path, {"recipe": other}, resume=True)

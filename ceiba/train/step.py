@@ -1,0 +1,181 @@
+"""One training in progress, and one step of it: forward, loss, backward, check, clip, step."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ceiba.answers import Answer
+from ceiba.base.keys import key
+from ceiba.batches import Batch, Batches
+from ceiba.model import Model
+from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, snapshot
+from ceiba.train.optimizers import bare_step, parameter_groups, spare_the_compiler
+from ceiba.train.precision import compute_in
+from ceiba.train.spec import TrainSpec
+from ceiba.train.stop import StopRequest
+from ceiba.train.validate import LOWER_IS_BETTER, validate
+
+Weights = dict[str, Tensor]
+
+
+class Run:
+    """One training in progress: a model, its optimizer, and how far it is."""
+
+    def __init__(self, model: Model, train: Batches, valid: Batches, answers: Mapping[str, Answer], spec: TrainSpec):
+        self.device = torch.device(pick_device(spec.device))
+        self.model = model.to(self.device)
+        if spec.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
+        spare_the_compiler()
+        self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model))
+        self.take_step = bare_step(self.optimizer)
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.total = spec.epochs * train.per_epoch
+        self.at = Progressed()
+        self.best: Weights = {}
+        self.mean: Weights = self._copy() if spec.ema else {}
+        self.norm = torch.zeros((), device=self.device)
+        """Length of the last gradient, before it was clipped."""
+        self.checks: list[Tensor] = []
+        """Of each step since they were last read: whether its loss or gradient was not finite."""
+
+    def _copy(self) -> Weights:
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def seed_step(self, part: int = 0) -> None:
+        """Give dropout this step's own address, so that a resumed run draws what an undisturbed one would."""
+        value = key(self.spec.seed, "dropout", self.at.step, part) >> 1
+        torch.default_generator.manual_seed(value)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(value)
+
+    def loss(self, batch: Batch, totals: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The loss of one batch; a blended row answers for both of its targets, in proportion.
+
+        `totals` are the weight sums of the whole step, of which the batch is a part.
+        """
+        with compute_in(self.spec.precision, self.device):
+            raw = self.model(batch.inputs)
+        logits = {name: value.float() for name, value in raw.items()}
+        if batch.mix is None:
+            loss, _ = self.model.score(logits, batch.targets, batch.weight, totals=totals)
+            return loss
+        share = batch.mix.share
+        weight = torch.ones_like(share) if batch.weight is None else batch.weight
+        own, _ = self.model.score(logits, batch.targets, weight, share, totals)
+        return own + self.model.score(logits, batch.mix.targets, weight, 1 - share, totals)[0]
+
+    def backward(self, batch: Batch) -> Tensor:
+        """Gradients of the step's loss, in one pass or added up over parts that give the same; returns the loss."""
+        parts = batch.parts(self.spec.accumulate)
+        totals = self.model.target_weights(batch.targets, batch.weight) if len(parts) > 1 else None
+        losses = []
+        for place, part in enumerate(parts):
+            self.seed_step(place)
+            loss = self.loss(part, totals)
+            if self.spec.l1 and place == 0:
+                loss = loss + self.spec.l1 * sum(weights.abs().sum() for weights in self.parameters)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def step(self, batch: Batch) -> Tensor:
+        """One step of gradient descent; the loss stays on the device, so nothing waits for it.
+
+        A step whose loss or gradient is not finite changes no weight and no state, and its loss counts as zero.
+        """
+        rate = self.spec.optimizer.lr * self.spec.schedule.factor(self.at.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self.backward(batch.to(self.device))
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        self.norm = torch.nn.utils.get_total_norm(gradients)
+        # Zero times a number that is not finite is NaN, which is not zero.
+        bad = (loss + self.norm) * 0 != 0
+        self.checks.append(bad)
+        if self.spec.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, self.norm)
+        self._apply(bad)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.mean:
+            self._update_mean()
+        self.at.step += 1
+        return loss.masked_fill(bad, 0)
+
+    def _apply(self, bad: Tensor) -> None:
+        """Take the step unless the check failed: on an accelerator its fused kernel looks, so that nobody waits."""
+        if self.device.type == "cpu" or not self.optimizer.defaults.get("fused"):
+            if not bad:
+                self.take_step()
+            return
+        self.optimizer.grad_scale, self.optimizer.found_inf = None, bad.float()  # type: ignore[attr-defined]
+        self.take_step()
+
+    def failed(self) -> list[int]:
+        """The steps since the last call whose check failed; the one place that waits for the device."""
+        checks, self.checks = self.checks, []
+        if not checks:
+            return []
+        first = self.at.step - len(checks)
+        return [first + place for place in torch.stack(checks).nonzero().flatten().tolist()]
+
+    def _update_mean(self) -> None:
+        """Exponential moving average of the weights, its decay smaller while few steps are behind it."""
+        decay = min(self.spec.ema, (1 + self.at.step) / (10 + self.at.step))
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.mean[name].lerp_(value, 1 - decay)
+            else:
+                self.mean[name].copy_(value)
+
+    def validate(self, stop: StopRequest) -> Figures | None:
+        """Figures on the validation rows, of the averaged weights where they are kept; remembers the best weights.
+
+        Nothing if a signal asked to stop before the last row.
+        """
+        current = self._copy() if self.mean else {}
+        if self.mean:
+            self.model.load_state_dict(self.mean)
+        figures = validate(self.model, self.valid, self.answers, self.device, self.spec.precision, stop)
+        if figures is not None:
+            self._remember(figures)
+        if current:
+            self.model.load_state_dict(current)
+        return figures
+
+    def _remember(self, figures: Figures) -> None:
+        """Keep the weights if they are the best so far."""
+        name = "loss" if self.spec.watch == "loss" else next(key for key in figures if key != "loss")
+        value = figures[name] if name.split("_")[-1] in LOWER_IS_BETTER else -figures[name]
+        if value < self.at.best_value:
+            self.at.best_value, self.at.best_epoch = value, self.at.step // self.train.per_epoch
+            self.best = self._copy()
+
+    def snapshot(self) -> dict[str, Weights]:
+        """A copy of everything the run needs to go on."""
+        weights = {"model": self.model.state_dict(), "best": self.best, "mean": self.mean}
+        return snapshot({name: values for name, values in weights.items() if values}, self.optimizer)
+
+    def resume(self, folder: Path, identity: Mapping[str, str]) -> None:
+        """Go on from the newest good checkpoint."""
+        self.at, weights = load_checkpoint(folder, identity, self.optimizer)
+        self.model.load_state_dict(weights["model"])
+        self.best, self.mean = weights.get("best", {}), weights.get("mean", {})
+
+    def roll_back(self, folder: Path, identity: Mapping[str, str]) -> int:
+        """Weights and optimizer of the newest good checkpoint; the rows since then are not met again. Its step."""
+        before, weights = load_checkpoint(folder, identity, self.optimizer)
+        self.model.load_state_dict(weights["model"])
+        self.mean = weights.get("mean", {})
+        return before.step
+
+
+def pick_device(name: str) -> str:
+    """`auto` is the accelerator where one is, else the processor."""
+    if name != "auto":
+        return name
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if accelerator is None else accelerator.type
