@@ -1,0 +1,187 @@
+"""Steps a second of Ceiba's training loop beside a loop written by hand, A B A B in one process, float32.
+
+python -m bench.loop [mlp cnn lstm transformer] [--plain] [--rounds 7] [--threads 1] [--quick]
+
+A is `ceiba.train.fit` as a recipe runs it: mapped arrays, keyed order, seeds, schedule, clipping, fused AdamW, log.
+Its time is the one it records itself: from the first batch to the end of the epoch, validation left out.
+B is what one writes by hand: the encoded rows are tensors in memory, shuffled by `randperm`, indexed a batch at a time;
+`zero_grad`, forward, torch's own loss, `backward`, `clip_grad_norm_`, fused AdamW. No seeds, no schedule, no log.
+Both train copies of one model. B uses Ceiba's Dropout too; with `--plain`, torch's. All texts are cut to one
+length: what Ceiba gains by keeping texts of like length together is not counted here.
+
+`transformer` has the shape of a small GPT (dim 384, 6 layers, 6 heads, 256 bytes of text; 11 M parameters), but it is
+an encoder with a head for classes: without a causal mask, and without logits over the vocabulary.
+"""
+
+import argparse
+import contextlib
+import copy
+import io
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.work import DATA, ROOT, median, print_table
+from ceiba.answers import Answer
+from ceiba.batches import Batches
+from ceiba.fields import Ragged
+from ceiba.layers import Dropout
+from ceiba.model import Model, build_model
+from ceiba.prepare import Arrays, fit_fields, load_splits, prepare_arrays, profile
+from ceiba.recipe import answers_of, complete, model_spec, output_layouts, read_recipe
+from ceiba.train import TrainSpec, fit
+
+OFF = ("train.ema=0", "train.augment={}", "train.precision=fp32", "train.channels_last=false", "train.epochs=1")
+GPT = "{type: text, max_tokens: 256, tokenizer: {type: bpe, vocab: 258}, encoder: {type: transformer, %s}}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, for how many steps a round, and what A must reach of B's speed."""
+
+    recipe: str
+    overrides: tuple[str, ...]
+    steps: int
+    bar: float
+    tokens: int | None = None
+    """Length of every text."""
+
+
+CASES = {
+    "mlp": Case("adult", ("model.table={type: mlp}",), 127, 0.95),
+    "cnn": Case("fashion_cnn", (), 60, 0.97),
+    "lstm": Case("ag_news_lstm", (), 60, 0.97, tokens=40),
+    "transformer": Case(
+        "ag_news_transformer",
+        (f"inputs.text={GPT % 'layers: 6, heads: 6'}", "model.dim=384", "train.batch_rows=4"), 5, 0.97, tokens=256,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A case as `fit` takes it."""
+
+    model: Model
+    train: Batches
+    valid: Batches
+    answers: dict[str, Answer]
+    spec: TrainSpec
+
+
+def cut(arrays: Arrays, num_rows: int, tokens: int | None) -> Arrays:
+    """The first rows; of texts those that are long enough, cut to one length."""
+    chosen = np.arange(arrays.num_rows)
+    for part in arrays.parts.values():
+        if isinstance(part, Ragged) and tokens:
+            chosen = chosen[part.lengths[chosen] >= tokens]
+    chosen = chosen[:num_rows]
+    parts: dict[str, Any] = {}
+    for name, part in arrays.parts.items():
+        if isinstance(part, Ragged):
+            dense = part.take(chosen).pad(tokens)
+            parts[name] = Ragged(dense.ravel(), np.arange(len(dense) + 1) * dense.shape[1])
+        else:
+            parts[name] = part if len(chosen) == len(part) else part[chosen]
+    targets = {name: target[chosen] for name, target in arrays.targets.items()}
+    return replace(arrays, num_rows=len(chosen), parts=parts, targets=targets, rows=arrays.rows[chosen])
+
+
+def ready(case: Case, steps: int, threads: int) -> Ready:
+    """A recipe's model and rows, the way `ceiba.run` builds them."""
+    overrides = (f"data.root={DATA}", f"train.threads={threads}", *OFF, *case.overrides)
+    recipe = read_recipe(ROOT / "recipes" / f"{case.recipe}.yaml", overrides)
+    splits = load_splits(recipe.data, list(recipe.outputs))
+    recipe = complete(recipe, splits.train, profile(splits.train, list(recipe.outputs), {}).kinds)
+    fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs)
+    answers = answers_of(recipe, fields)
+    model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields))
+    rows = recipe.train.batch_rows
+    arrays = cut(prepare_arrays(splits.train, fields, rows=splits.rows["train"]), steps * rows, case.tokens)
+    few = cut(arrays, rows, case.tokens)
+    return Ready(model, Batches(arrays, rows, 0), Batches(few, rows, 0), answers, recipe.train)
+
+
+def ceiba_s(one: Ready, model: Model) -> float:
+    """Seconds of an epoch of `fit`."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        trained = fit(model, one.train, one.valid, one.answers, one.spec, Path(folder), {})
+    return trained.history[0]["seconds"]
+
+
+def by_hand_s(one: Ready, model: Model, inputs: dict[str, Tensor], target: Tensor) -> float:
+    """Seconds of an epoch of the loop written by hand."""
+    ((name, answer),) = one.answers.items()
+    loss_of = F.cross_entropy if answer.kind == "classes" else F.binary_cross_entropy_with_logits
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    began = time.perf_counter()
+    for rows in torch.randperm(len(target)).split(one.train.batch_rows):
+        optimizer.zero_grad()
+        loss = loss_of(model({part: tensor[rows] for part, tensor in inputs.items()})[name], target[rows])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    loss.item()
+    return time.perf_counter() - began
+
+
+def plain(model: nn.Module) -> None:
+    """Put torch's own dropout in the place of Ceiba's."""
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, Dropout):
+                setattr(module, name, nn.Dropout(child.share))
+
+
+def measured(case: Case, rounds: int, steps: int, threads: int, is_plain: bool) -> list[str]:
+    """The cells of one case: steps a second of both, and the median of the ratios."""
+    one = ready(case, steps, threads)
+    by_hand = copy.deepcopy(one.model)
+    if is_plain:
+        plain(by_hand)
+    parts = {name: part.pad() if isinstance(part, Ragged) else part for name, part in one.train.arrays.parts.items()}
+    inputs = {name: torch.tensor(part) for name, part in parts.items()}
+    ((name, target),) = one.train.arrays.targets.items()
+    truth = torch.tensor(target, dtype=torch.int64 if one.answers[name].kind == "classes" else torch.float32)
+    found = [(ceiba_s(one, one.model), by_hand_s(one, by_hand, inputs, truth)) for _ in range(rounds + 1)]
+    warm = found[1:]  # the first round is a warm-up
+    per_round = one.train.per_epoch
+    ratios = sorted(hand / ours for ours, hand in warm)
+    ratio = median(ratios)
+    ours, hand = (per_round / median([pair[side] for pair in warm]) for side in (0, 1))
+    return [
+        f"{one.model.num_parameters / 1e6:.2f}", f"{ours:.1f}", f"{hand:.1f}", f"{ratio:.3f}",
+        f"{ratios[0]:.3f} to {ratios[-1]:.3f}", f"{case.bar}", "yes" if ratio >= case.bar else "NO",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Print a row a case."""
+    parser = argparse.ArgumentParser(prog="bench.loop")
+    parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; all when left out")
+    parser.add_argument("--plain", action="store_true", help="torch's own dropout in the loop written by hand")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="two rounds of few steps: only to see that it runs")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    rows = []
+    for name in given.cases or CASES:
+        steps = min(CASES[name].steps, 3) if given.quick else CASES[name].steps
+        rows.append(
+            [name, *measured(CASES[name], 2 if given.quick else given.rounds, steps, given.threads, given.plain)]
+        )
+    head = ["model", "parameters, M", "Ceiba steps/s", "by hand steps/s", "ratio", "ratios", "bar", "reached"]
+    print_table(head, rows)
+
+
+if __name__ == "__main__":
+    main()
