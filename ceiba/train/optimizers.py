@@ -13,37 +13,20 @@ from pydantic import Field
 from torch import nn
 
 from ceiba.base.spec import Spec, one_of
-
-
-class AdamWSpec(Spec):
-    """m ← β1 m + (1-β1) g; v ← β2 v + (1-β2) g²; w ← w - lr (m̂ / (√v̂ + ε) + decay w).
-
-    Source: Loshchilov & Hutter 2017, arXiv:1711.05101, algorithm 2.
-    """
-
-    type: Literal["adamw"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate at its peak."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the running mean of g and of g²."""
-    eps: float = Field(1e-8, gt=0)
-    """Added to the denominator."""
-    decay: float = Field(1e-2, ge=0)
-    """Decoupled weight decay."""
-
-    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, self.lr, self.betas, self.eps, self.decay, fused=True)
-
-
-class AdamSpec(AdamWSpec):
-    """As AdamW, with the decay inside the gradient. Source: Kingma & Ba 2014, arXiv:1412.6980, algorithm 1."""
-
-    type: Literal["adam"] = "adam"  # type: ignore[assignment]
-    decay: float = Field(0.0, ge=0)
-    """L2 penalty."""
-
-    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, self.lr, self.betas, self.eps, self.decay, fused=True)
+from ceiba.layers import EnsembleLinear
+from ceiba.train.adaptive import (
+    AdadeltaSpec,
+    AdafactorSpec,
+    AdagradSpec,
+    AdamaxSpec,
+    AdamSpec,
+    Groups,
+    NadamSpec,
+    RadamSpec,
+    RmspropSpec,
+)
+from ceiba.train.adaptive import AdamWSpec as AdamWSpec
+from ceiba.train.muon import MuonSpec
 
 
 class SgdSpec(Spec):
@@ -59,49 +42,38 @@ class SgdSpec(Spec):
     decay: float = Field(5e-4, ge=0)
     """L2 penalty."""
 
-    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
+    def build(self, groups: Groups) -> torch.optim.Optimizer:
         nesterov = self.nesterov and self.momentum > 0
         return torch.optim.SGD(groups, self.lr, self.momentum, 0.0, self.decay, nesterov, fused=True)
 
 
-class AdagradSpec(Spec):
-    """s ← s + g²; w ← w - lr g / (√s + ε). Source: Duchi et al. 2011, section 1.1."""
+class RpropSpec(Spec):
+    """s ← 1.2 s where g keeps its sign, 0.5 s where it turns; w ← w - s sign(g), or no step where it has turned.
 
-    type: Literal["adagrad"] = "adagrad"
+    For full batches only: the size of g is not looked at. Source: Riedmiller & Braun 1993, equations 4-6.
+    """
+
+    type: Literal["rprop"] = "rprop"
     lr: float = Field(1e-2, gt=0)
-    """Learning rate at its peak."""
-    decay: float = Field(0.0, ge=0)
-    """L2 penalty."""
+    """First step s of every weight; a schedule does not change those that follow."""
 
-    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
-        return torch.optim.Adagrad(groups, self.lr, weight_decay=self.decay, fused=True)
-
-
-class RmspropSpec(Spec):
-    """v ← α v + (1-α) g²; u ← μ u + g / (√v + ε); w ← w - lr u. Source: Tieleman & Hinton 2012, lecture 6.5."""
-
-    type: Literal["rmsprop"] = "rmsprop"
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate at its peak."""
-    alpha: float = Field(0.99, gt=0, lt=1)
-    """Decay of the running mean of g²."""
-    momentum: float = Field(0.0, ge=0, lt=1)
-    """Share of the last step that is kept."""
-    decay: float = Field(0.0, ge=0)
-    """L2 penalty."""
-
-    def build(self, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(
-            groups, self.lr, self.alpha, weight_decay=self.decay, momentum=self.momentum, foreach=True
-        )
+    def build(self, groups: Groups) -> torch.optim.Optimizer:
+        return torch.optim.Rprop(groups, self.lr, foreach=True)
 
 
 OPTIMIZERS: dict[str, type[Spec]] = {
     "adamw": AdamWSpec,
     "adam": AdamSpec,
     "sgd": SgdSpec,
+    "muon": MuonSpec,
     "adagrad": AdagradSpec,
     "rmsprop": RmspropSpec,
+    "adadelta": AdadeltaSpec,
+    "adamax": AdamaxSpec,
+    "nadam": NadamSpec,
+    "radam": RadamSpec,
+    "adafactor": AdafactorSpec,
+    "rprop": RpropSpec,
 }
 
 OptimizerSpec = one_of(OPTIMIZERS, "adamw")
@@ -130,10 +102,21 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     return step
 
 
-def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
-    """Weights with two or more dimensions are decayed, all others not."""
+def parameter_groups(model: nn.Module) -> Groups:
+    """Weights with two or more dimensions are decayed, all others not.
+
+    The first `matrices` of them are those of dense layers before the heads, which Muon treats apart.
+    """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    dense = {
+        id(layer.weight)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | EnsembleLinear) and not name.startswith("heads.")
+    }
+    weights = [parameter for parameter in trained if parameter.ndim >= 2]
+    matrices = [parameter for parameter in weights if id(parameter) in dense]
+    others = [parameter for parameter in weights if id(parameter) not in dense]
     return [
-        {"params": [parameter for parameter in trained if parameter.ndim >= 2]},
+        {"params": matrices + others, "matrices": len(matrices)},
         {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
     ]
