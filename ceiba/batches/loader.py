@@ -26,6 +26,11 @@ class Batches:
     def per_epoch(self) -> int:
         return -(-self.arrays.num_rows // self.batch_rows)
 
+    @property
+    def lengths_differ(self) -> bool:
+        """Whether rows hold texts or sets of different lengths, so that batches have many shapes."""
+        return any(isinstance(part, Ragged) for part in self.arrays.parts.values())
+
     def lengths(self) -> NDArray[np.int64] | None:
         """Tokens a row over all ragged parts, or nothing where no part is ragged."""
         ragged = [part.lengths for part in self.arrays.parts.values() if isinstance(part, Ragged)]

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -33,6 +34,8 @@ class Progressed:
     seconds: float = 0.0
     skipped: list[int] = field(default_factory=list)
     """Steps that were not taken, because a loss or a gradient was not finite."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What `auto` chose, and what it measured."""
     rolled_back: int = 0
     """How often the run went back to an earlier checkpoint's weights."""
 
@@ -48,7 +51,8 @@ def _flat(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimizer the state that a snapshot took of it."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         place, key = name.split(".", 1)
@@ -99,9 +103,7 @@ def save_checkpoint(
     return target
 
 
-def load_checkpoint(
-    folder: Path, identity: Mapping[str, str], optimizer: torch.optim.Optimizer
-) -> tuple[Progressed, dict[str, dict[str, Tensor]]]:
+def load_checkpoint(folder: Path, identity: Mapping[str, str]) -> tuple[Progressed, dict[str, dict[str, Tensor]]]:
     """The newest checkpoint under `folder` that verifies; a damaged newer one is named and passed over.
 
     Raises: InputError if there is none, or if it belongs to another recipe, other data or another version.
@@ -118,7 +120,6 @@ def load_checkpoint(
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         _same(state.pop("identity"), identity, path)
         weights = {file.stem: load(file.read_bytes()) for file in path.glob("*.safetensors")}
-        _restore(optimizer, weights.pop("optimizer"))
         return Progressed(**state), weights
     found = "; ".join(reasons) or "none"
     raise InputError(f"{folder} must hold a checkpoint to resume from", found, "Start without --resume")

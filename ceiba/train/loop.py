@@ -5,26 +5,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from ceiba import __version__
 from ceiba.answers import Answer
 from ceiba.base.errors import CeibaError, Stopped, listed
 from ceiba.base.progress import Progress
 from ceiba.batches import Batches
-from ceiba.layers import TransformerBlock
 from ceiba.model import Model
-from ceiba.train.checkpoint import Figures
+from ceiba.train.auto import choose
+from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint
 from ceiba.train.saving import Saver
 from ceiba.train.sinks import Sink, open_sinks
 from ceiba.train.spec import TrainSpec
-from ceiba.train.step import Run
+from ceiba.train.step import Run, Settings
 from ceiba.train.stop import StopRequest
 
-HEAVY = (nn.Conv1d, nn.Conv2d, nn.RNNBase, TransformerBlock)
-LIGHT_PRODUCTS = 32_000_000
 MOST_STEPS_TOLD = 5
 
 
@@ -38,17 +36,19 @@ class Trained:
     seconds: float
     rows_per_second: float
     stopped_early: bool
+    settings: dict[str, Any]
+    """Number format, memory format, threads and compilation, and what was measured to choose them."""
     skipped: tuple[int, ...] = ()
     """Steps that were not taken, because a loss or a gradient was not finite."""
     stall_seconds: float = 0.0
     """For how long training stood still for the sake of checkpoints."""
 
     @property
-    def cost(self) -> dict[str, float]:
+    def cost(self) -> dict[str, Any]:
         """What a report says of the work."""
         return {
             "train_rows_per_second": self.rows_per_second, "best_epoch": self.best_epoch,
-            "checkpoint_stall_seconds": self.stall_seconds,
+            "checkpoint_stall_seconds": self.stall_seconds, "settings": self.settings,
         }  # fmt: skip
 
     @property
@@ -61,15 +61,6 @@ class Trained:
             f"{len(self.skipped):,} of {self.steps:,} training steps were skipped, since their loss or gradient was "
             f"not finite: {steps}{' ...' if len(self.skipped) > MOST_STEPS_TOLD else ''}; log.jsonl names their rows"
         ]
-
-
-def is_light(model: Model, batch_rows: int) -> bool:
-    """Whether a step is so short that sharing it between threads costs more than it gains: few products, all in dense
-    layers."""
-    if model.members or any(isinstance(part, HEAVY) for part in model.modules()):
-        return False
-    weights = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
-    return weights * batch_rows < LIGHT_PRODUCTS
 
 
 class Loop:
@@ -216,16 +207,10 @@ def fit(
 
     Raises: Stopped after a signal, with a checkpoint saved; CeibaError if the loss is no longer a number.
     """
-    threads = spec.threads or (1 if is_light(model, spec.batch_rows) else None)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    run = Run(model, train, valid, answers, spec)
     identity = {**identity, "version": __version__}
-    if resume:
-        run.resume(folder / "checkpoints", identity)
-    model.train()
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
+        run = _begin(model, train, valid, answers, spec, folder / "checkpoints", identity, resume)
         every = [stack.enter_context(closing(sink)) for sink in (*open_sinks(folder), *sinks)]
         saver = stack.enter_context(Saver(folder / "checkpoints", identity, spec.checkpoint))
         progress = stack.enter_context(Progress("Training", run.total))
@@ -235,5 +220,32 @@ def fit(
     rows = run.at.step * train.batch_rows
     return Trained(
         run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9),
-        stopped_early, tuple(run.at.skipped), saver.stall_s,
+        stopped_early, run.at.settings, tuple(run.at.skipped), saver.stall_s,
     )  # fmt: skip
+
+
+def _begin(
+    model: Model,
+    train: Batches,
+    valid: Batches,
+    answers: Mapping[str, Answer],
+    spec: TrainSpec,
+    checkpoints: Path,
+    identity: Mapping[str, str],
+    resume: bool,
+) -> Run:
+    """A run at its first step, with settings that are measured now, or at that of a checkpoint, with those it had."""
+    if resume:
+        at, weights = load_checkpoint(checkpoints, identity)
+        settings = Settings(**{name: at.settings[name] for name in Settings.__dataclass_fields__})
+    else:
+        chosen = choose(model, train, valid, answers, spec)
+        settings, at, weights = chosen.settings, Progressed(settings=chosen.to_json()), {}
+    if settings.threads != torch.get_num_threads():
+        torch.set_num_threads(settings.threads)
+    run = Run(model, train, valid, answers, spec, settings)
+    if weights:
+        run.go_on(at, weights)
+    run.at = at
+    model.train()
+    return run

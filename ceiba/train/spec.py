@@ -56,10 +56,13 @@ class TrainSpec(Spec):
     """Epochs without a better validation figure after which training stops early; nothing: all epochs."""
     watch: Literal["loss", "metric"] = "loss"
     """What chooses the best epoch on the validation rows: the loss, or the first output's main metric."""
-    precision: Precision = "fp32"
-    """Number format of the forward pass: fp32, or bf16 (about twice as fast where the processor knows it)."""
-    channels_last: bool = False
-    """Keep images as (height, width, channel) in memory: often faster for convolutions."""
+    precision: Precision | Literal["auto"] = "auto"
+    """Number format of the forward pass: fp32; bf16, about twice as fast where the processor knows it; or, for
+    convolutions and Transformers, what proves faster."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """Keep images as (height, width, channel) in memory: often faster for convolutions; auto: where it proves so."""
+    compile: bool | Literal["auto"] = "auto"
+    """Let torch compile the model; auto: where a run takes minutes, rows are of one length, and it proves faster."""
     augment: AugmentSpec = AugmentSpec()
     """Random changes of the training rows."""
     divergence: DivergenceSpec = DivergenceSpec()
@@ -71,6 +74,6 @@ class TrainSpec(Spec):
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, mps."""
     threads: int | None = Field(None, ge=1)
-    """Processor threads; nothing: one for short steps of dense layers, else torch's own choice."""
+    """Processor threads; nothing: one for short steps of dense layers, else all cores or half, whichever is faster."""
     log_every: int = Field(50, ge=1)
     """Steps between two lines of the log."""

@@ -1,6 +1,7 @@
 """One training in progress, and one step of it: forward, loss, backward, check, clip, step."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,9 +11,9 @@ from ceiba.answers import Answer
 from ceiba.base.keys import key
 from ceiba.batches import Batch, Batches
 from ceiba.model import Model
-from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, snapshot
+from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, restore, snapshot
 from ceiba.train.optimizers import bare_step, parameter_groups, spare_the_compiler
-from ceiba.train.precision import compute_in
+from ceiba.train.precision import Precision, compute_in
 from ceiba.train.spec import TrainSpec
 from ceiba.train.stop import StopRequest
 from ceiba.train.validate import LOWER_IS_BETTER, validate
@@ -20,14 +21,35 @@ from ceiba.train.validate import LOWER_IS_BETTER, validate
 Weights = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How the machine computes a run, once nothing is left to `auto`."""
+
+    precision: Precision = "fp32"
+    channels_last: bool = False
+    threads: int = 1
+    compile: bool = False
+
+
 class Run:
     """One training in progress: a model, its optimizer, and how far it is."""
 
-    def __init__(self, model: Model, train: Batches, valid: Batches, answers: Mapping[str, Answer], spec: TrainSpec):
+    def __init__(
+        self,
+        model: Model,
+        train: Batches,
+        valid: Batches,
+        answers: Mapping[str, Answer],
+        spec: TrainSpec,
+        settings: Settings = Settings(),
+    ):
+        self.settings = settings
         self.device = torch.device(pick_device(spec.device))
         self.model = model.to(self.device)
-        if spec.channels_last:
+        if settings.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.compile:
+            self.model.compile()
         self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
         spare_the_compiler()
         self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model))
@@ -57,7 +79,7 @@ class Run:
 
         `totals` are the weight sums of the whole step, of which the batch is a part.
         """
-        with compute_in(self.spec.precision, self.device):
+        with compute_in(self.settings.precision, self.device):
             raw = self.model(batch.inputs)
         logits = {name: value.float() for name, value in raw.items()}
         if batch.mix is None:
@@ -139,7 +161,7 @@ class Run:
         current = self._copy() if self.mean else {}
         if self.mean:
             self.model.load_state_dict(self.mean)
-        figures = validate(self.model, self.valid, self.answers, self.device, self.spec.precision, stop)
+        figures = validate(self.model, self.valid, self.answers, self.device, self.settings.precision, stop)
         if figures is not None:
             self._remember(figures)
         if current:
@@ -159,15 +181,17 @@ class Run:
         weights = {"model": self.model.state_dict(), "best": self.best, "mean": self.mean}
         return snapshot({name: values for name, values in weights.items() if values}, self.optimizer)
 
-    def resume(self, folder: Path, identity: Mapping[str, str]) -> None:
-        """Go on from the newest good checkpoint."""
-        self.at, weights = load_checkpoint(folder, identity, self.optimizer)
+    def go_on(self, at: Progressed, weights: dict[str, Weights]) -> None:
+        """Take the state of a checkpoint."""
+        self.at = at
+        restore(self.optimizer, weights["optimizer"])
         self.model.load_state_dict(weights["model"])
         self.best, self.mean = weights.get("best", {}), weights.get("mean", {})
 
     def roll_back(self, folder: Path, identity: Mapping[str, str]) -> int:
         """Weights and optimizer of the newest good checkpoint; the rows since then are not met again. Its step."""
-        before, weights = load_checkpoint(folder, identity, self.optimizer)
+        before, weights = load_checkpoint(folder, identity)
+        restore(self.optimizer, weights["optimizer"])
         self.model.load_state_dict(weights["model"])
         self.mean = weights.get("mean", {})
         return before.step

@@ -20,10 +20,12 @@ from ceiba.fields.tokens import TOKENIZERS
 from ceiba.heads import HEADS
 from ceiba.prepare import DataSpec
 from ceiba.prepare.spec import SplitSpec
-from ceiba.recipe import InputSpec, NetworkSpec, OutputSpec, Recipe, json_schema
+from ceiba.recipe import InputSpec, NetworkSpec, OutputSpec, Recipe, TuneSpec, json_schema
+from ceiba.recipe.tune import KNOBS
 from ceiba.train import TrainSpec
 from ceiba.train.optimizers import OPTIMIZERS
 from ceiba.train.schedules import SCHEDULES
+from ceiba.train.spec import CheckpointSpec, DivergenceSpec
 from ceiba.trunks import TRUNKS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
@@ -48,7 +50,11 @@ SECTIONS: dict[str, type[Spec] | Mapping[str, type[Spec]]] = {
     "`train.optimizer`": OPTIMIZERS,
     "`train.schedule`": SCHEDULES,
     "`train.augment`": AugmentSpec,
+    "`train.divergence`": DivergenceSpec,
+    "`train.checkpoint`": CheckpointSpec,
     "`evaluate`": EvaluateSpec,
+    "`tune`": TuneSpec,
+    "`tune.space`": KNOBS,
 }
 NOT_WRITTEN = {"type", "field"}
 """The type is the first column of its table; a column's field is written flat."""

@@ -55,7 +55,7 @@ def model(dropout: float = 0.2) -> Model:
 
 def train(folder: Path, resume: bool = False, batches: Batches | None = None, **options: Any) -> tuple[Model, Trained]:
     spec = TrainSpec.model_validate(
-        {"epochs": 4, "batch_rows": 16, "augment": {"noise": 0.1}, "log_every": 3, **options}
+        {"epochs": 4, "batch_rows": 16, "augment": {"noise": 0.1}, "log_every": 3, "compile": False, **options}
     )
     trained = model()
     train_batches = batches or Batches(arrays(100), spec.batch_rows, spec.seed, spec.augment)
@@ -332,7 +332,7 @@ def test_a_stop_while_validating_is_heard(tmp_path: Path, monkeypatch: pytest.Mo
             yield from super().in_order()
 
     valid = Halting(arrays(60, seed=1), 32, 0)
-    spec = TrainSpec(epochs=4, batch_rows=16, augment=AugmentSpec(noise=0.1), log_every=3)
+    spec = TrainSpec(epochs=4, batch_rows=16, augment=AugmentSpec(noise=0.1), log_every=3, compile=False)
     batches = Batches(arrays(100), 16, 0, spec.augment)
     with pytest.raises(Stopped, match="Stopped at step 7"):
         fit(model(), batches, valid, ANSWERS, spec, tmp_path / "cut", IDENTITY)

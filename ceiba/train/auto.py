@@ -1,0 +1,127 @@
+"""Settings left to `auto`: measured on this machine before the first step, and changed only for a clear gain.
+
+What is chosen is kept in every checkpoint and in the report: a run that goes on never measures again, since number
+formats and compiled kernels differ in bits.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+from torch import nn
+
+from ceiba.answers import Answer
+from ceiba.batches import Batch, Batches
+from ceiba.layers import TransformerBlock
+from ceiba.model import Model
+from ceiba.train.spec import TrainSpec
+from ceiba.train.step import Run, Settings, pick_device
+
+GAIN = 1.15
+"""How much faster a setting must be than what it replaces."""
+WORTH_S = 20.0
+"""Expected seconds of training from which measuring may pay."""
+COMPILE_WORTH_S = 300.0
+"""The same for compiling, which itself takes tens of seconds."""
+MOST_S = 5.0
+TIMED_STEPS = 3
+WIDE = (nn.Conv1d, nn.Conv2d, TransformerBlock)
+"""Layers whose quality does not suffer in bfloat16 and whose products are large enough to gain from it."""
+HEAVY = (*WIDE, nn.RNNBase)
+LIGHT_PRODUCTS = 32_000_000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The settings of a run, and what was measured to find them."""
+
+    settings: Settings
+    measured: list[dict[str, object]] = field(default_factory=list)
+    """Each candidate and the seconds of one step."""
+
+    def to_json(self) -> dict[str, object]:
+        return {**asdict(self.settings), "measured": self.measured}
+
+
+def is_light(model: Model, batch_rows: int) -> bool:
+    """Whether a step is so short that sharing it between threads costs more than it gains: few products, all in dense
+    layers."""
+    if model.members or any(isinstance(part, HEAVY) for part in model.modules()):
+        return False
+    weights = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
+    return weights * batch_rows < LIGHT_PRODUCTS
+
+
+def defaults(model: Model, spec: TrainSpec) -> Settings:
+    """What the recipe says, and for `auto` what is always right."""
+    return Settings(
+        precision="fp32" if spec.precision == "auto" else spec.precision,
+        channels_last=spec.channels_last is True,
+        threads=spec.threads or (1 if is_light(model, spec.batch_rows) else torch.get_num_threads()),
+        compile=spec.compile is True,
+    )
+
+
+def candidates(model: Model, spec: TrainSpec, base: Settings) -> Iterator[dict[str, object]]:
+    """Changes worth a try, each on top of the best so far."""
+    if spec.precision == "auto" and any(isinstance(part, WIDE) for part in model.modules()):
+        yield {"precision": "bf16"}
+    if spec.channels_last == "auto" and any(isinstance(part, nn.Conv2d) for part in model.modules()):
+        yield {"channels_last": True}
+    if spec.threads is None and pick_device(spec.device) == "cpu" and base.threads > 1:
+        yield {"threads": base.threads // 2}
+
+
+def choose(model: Model, batches: Batches, valid: Batches, answers: Mapping[str, Answer], spec: TrainSpec) -> Chosen:
+    """Settings for this model, these rows and this machine; the model is left as it is.
+
+    Costs a few steps where training takes seconds, and at most 5 s or a twentieth of the training where it takes longer
+    (compiling apart).
+    """
+    best = defaults(model, spec)
+    tries = list(candidates(model, spec, best))
+    may_compile = spec.compile == "auto" and not batches.lengths_differ
+    if not tries and not may_compile:
+        return Chosen(best)
+    began, batch = time.monotonic(), next(batches.epoch(0))
+
+    def seconds(settings: Settings) -> float:
+        torch.set_num_threads(settings.threads)
+        return step_seconds(Run(deepcopy(model), batches, valid, answers, spec, settings), batch)
+
+    base_s = best_s = seconds(best)
+    measured: list[dict[str, object]] = [{**asdict(best), "step_seconds": best_s}]
+    steps = spec.epochs * batches.per_epoch
+    limit_s = min(MOST_S, base_s * steps / 20)
+    for change in tries if base_s * steps >= WORTH_S else ():
+        if time.monotonic() - began > limit_s:
+            break
+        candidate = replace(best, **change)  # type: ignore[arg-type]
+        found_s = seconds(candidate)
+        measured.append({**asdict(candidate), "step_seconds": found_s})
+        if found_s * GAIN <= best_s:
+            best, best_s = candidate, found_s
+    if may_compile and best_s * steps >= COMPILE_WORTH_S:
+        candidate = replace(best, compile=True)
+        try:
+            found_s = seconds(candidate)
+        except Exception as error:  # no C++ compiler, or a model that torch cannot trace: eager always works
+            measured.append({**asdict(candidate), "failed": str(error).partition("\n")[0]})
+            return Chosen(best, measured)
+        measured.append({**asdict(candidate), "step_seconds": found_s})
+        best = candidate if found_s * GAIN <= best_s else best
+    return Chosen(best, measured)
+
+
+def step_seconds(run: Run, batch: Batch) -> float:
+    """Median time of forward and backward; the first, which also warms up, is not counted."""
+    batch, times = batch.to(run.device), []
+    run.model.train()
+    for _ in range(TIMED_STEPS + 1):
+        began = time.perf_counter()
+        float(run.backward(batch))
+        times.append(time.perf_counter() - began)
+        run.optimizer.zero_grad(set_to_none=True)
+    return sorted(times[1:])[TIMED_STEPS // 2]

@@ -1,0 +1,102 @@
+"""Settings left to auto: measured where that pays, changed for a clear gain, kept with the run."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ceiba import __version__
+from ceiba.answers import ClassesAnswer
+from ceiba.batches import Batches
+from ceiba.encoders import IMAGE_ENCODERS
+from ceiba.fields import ImageLayout
+from ceiba.heads import HEADS, OutputLayout
+from ceiba.model import Model, ModelSpec, build_model
+from ceiba.prepare import Arrays
+from ceiba.train import TrainSpec, auto, fit
+from ceiba.train.checkpoint import load_checkpoint
+from ceiba.train.step import Run
+
+ANSWERS = {"y": ClassesAnswer(("no", "yes"))}
+LONG = {"epochs": 100_000, "batch_rows": 16}
+
+
+def arrays() -> Arrays:
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 1), dtype=np.uint8)
+    return Arrays(
+        folder=Path(), num_rows=48, parts={"photo.pixels": pixels}, weight=None, rows=np.arange(48),
+        targets={"y": (pixels.mean((1, 2, 3)) > 127).astype(np.int64)},
+    )  # fmt: skip
+
+
+def model() -> Model:
+    encoder = IMAGE_ENCODERS["cnn"].model_validate({"channels": [4]})
+    spec = ModelSpec(dim=8, encoders={"photo": encoder}, heads={"y": HEADS["classes"]()})
+    layout = ImageLayout(height=8, width=8, channels=1, mean=(127.0,), std=(70.0,))
+    return build_model(spec, {"photo": layout}, {"y": OutputLayout("classes", 2, (1, 1))}, seed=1)
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, times: dict[str, float], **options: Any) -> auto.Chosen:
+    """What is chosen where a step takes 0.1 s, times what each setting in use makes of it."""
+
+    def pretended(run: Run, batch: object) -> float:
+        one = run.settings
+        used = {one.precision, f"{one.threads} threads"}
+        used |= {name for name in ("channels_last", "compile") if getattr(one, name)}
+        return 0.1 * float(np.prod([times.get(name, 1.0) for name in used]))
+
+    monkeypatch.setattr(auto, "step_seconds", pretended)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(Model, "compile", lambda self: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    batches = Batches(arrays(), 16, 0)
+    return auto.choose(model(), batches, batches, ANSWERS, TrainSpec.model_validate({**LONG, **options}))
+
+
+def test_a_clear_gain_is_taken_and_a_small_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = choose(monkeypatch, {"bf16": 0.8, "channels_last": 0.9, "2 threads": 2, "compile": 0.5})
+    assert found.settings == auto.Settings("bf16", False, 4, True)
+    assert [round(float(str(one["step_seconds"])), 3) for one in found.measured] == [0.1, 0.08, 0.072, 0.16, 0.04]
+    found = choose(monkeypatch, {"bf16": 0.9, "channels_last": 0.5, "2 threads": 0.5, "compile": 0.9})
+    assert found.settings == auto.Settings("fp32", True, 2, False)
+
+
+def test_what_the_recipe_says_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned = {"precision": "fp32", "channels_last": True, "threads": 3, "compile": False}
+    found = choose(monkeypatch, {"bf16": 0.1, "compile": 0.1}, **pinned)
+    assert found.settings == auto.Settings("fp32", True, 3, False)
+    assert found.measured == []
+
+
+def test_short_trainings_are_begun_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = choose(monkeypatch, {"bf16": 0.1, "compile": 0.1}, epochs=10)
+    assert found.settings == auto.Settings("fp32", False, 4, False)
+    assert len(found.measured) == 1
+
+
+def test_measuring_leaves_the_model_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, batches = model(), Batches(arrays(), 16, 0)
+    before = {name: value.clone() for name, value in kept.state_dict().items()}
+    monkeypatch.setattr(auto, "WORTH_S", 0.0)
+    spec = TrainSpec.model_validate({**LONG, "compile": False})
+    found = auto.choose(kept, batches, batches, ANSWERS, spec)
+    assert len(found.measured) >= 3
+    assert all(float(str(one["step_seconds"])) > 0 for one in found.measured)
+    assert all(torch.equal(value, kept.state_dict()[name]) for name, value in before.items())
+    assert all(parameter.grad is None for parameter in kept.parameters())
+
+
+def test_a_run_that_goes_on_does_not_measure_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = Batches(arrays(), 16, 0)
+    pinned = {"precision": "bf16", "channels_last": True, "threads": 1, "compile": False}
+    first = TrainSpec.model_validate({"epochs": 2, "checkpoint": {"every_steps": 2}, **pinned})
+    trained = fit(model(), batches, batches, ANSWERS, first, tmp_path, {})
+    expected = {"precision": "bf16", "channels_last": True, "threads": 1, "compile": False, "measured": []}
+    assert trained.settings == trained.cost["settings"] == expected
+    assert load_checkpoint(tmp_path / "checkpoints", {"version": __version__})[0].settings == expected
+    monkeypatch.setattr(sys.modules["ceiba.train.loop"], "choose", None)
+    again = TrainSpec.model_validate({"epochs": 2})
+    assert fit(model(), batches, batches, ANSWERS, again, tmp_path, {}, resume=True).settings == expected
