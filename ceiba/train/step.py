@@ -109,7 +109,7 @@ class Run:
 
         A step whose loss or gradient is not finite changes no weight and no state, and its loss counts as zero.
         """
-        rate = self.spec.optimizer.lr * self.spec.schedule.factor(self.at.step, self.total)
+        rate = self.spec.optimizer.lr * self.spec.schedule.factor(self.at.step, self.total, self.at.history)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.backward(batch.to(self.device))

@@ -1,6 +1,5 @@
-"""Optimizers and schedules against their equations, written out in numpy."""
+"""Optimizers against their equations, written out in numpy."""
 
-import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ceiba.train.optimizers import OPTIMIZERS, OptimizerSpec, bare_step, parameter_groups
-from ceiba.train.schedules import SCHEDULES, ConstantSpec, CosineSpec, LinearSpec
 
 Vector = NDArray[np.float64]
 STEPS = 8
@@ -230,22 +228,6 @@ def test_biases_and_gains_are_not_decayed() -> None:
     assert [tuple(p.shape) for p in decayed["params"]] == [(3, 2)]  # type: ignore[attr-defined]
     assert [tuple(p.shape) for p in kept["params"]] == [(3,), (3,), (3,)]  # type: ignore[attr-defined]
     assert kept["weight_decay"] == 0
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_warms_up_and_stays_between_zero_and_one(name: str) -> None:
-    schedule = SCHEDULES[name](warmup_steps=4)
-    factors = [schedule.factor(step, 20) for step in range(20)]  # type: ignore[attr-defined]
-    assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert all(0 <= factor <= 1 for factor in factors)
-
-
-def test_schedules_follow_their_equations() -> None:
-    assert CosineSpec().factor(5, 10) == pytest.approx((1 + math.cos(math.pi * 0.5)) / 2)
-    assert CosineSpec(floor=0.1).factor(10, 10) == pytest.approx(0.1)
-    assert LinearSpec(floor=0.2).factor(5, 10) == pytest.approx(0.6)
-    assert ConstantSpec().factor(9, 10) == 1
-    assert CosineSpec(warmup_steps=10).factor(9, 10) == 1
 
 
 def test_training_does_not_import_the_compiler() -> None:
