@@ -21,7 +21,8 @@ from ceiba.predict import Predictor
 from ceiba.prepare import Arrays, Splits, fit_fields, load_splits, prepare_arrays, profile
 from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, thresholds_of
 from ceiba.report import card, render_html
-from ceiba.train import Sink, Trained, choose_thresholds, fit, run_folder
+from ceiba.train import Trained, choose_thresholds, fit, run_folder
+from ceiba.train.sinks import Sink
 
 
 @dataclass(frozen=True)

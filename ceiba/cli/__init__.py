@@ -12,6 +12,7 @@ from typing import Any
 VERBS = {
     "init": ("ceiba.cli.init:main", "look at data, print its profile and write a recipe"),
     "train": ("ceiba.cli.train:main", "train what a recipe, or data and a target, describe"),
+    "tune": ("ceiba.cli.tune:main", "search for the values of a recipe's keys that do best"),
     "evaluate": ("ceiba.cli.evaluate:main", "measure a bundle on data"),
     "predict": ("ceiba.cli.predict:main", "answer the rows of a file"),
     "report": ("ceiba.cli.report:main", "show where the report of a bundle is, or its figures"),

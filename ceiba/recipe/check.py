@@ -1,6 +1,6 @@
 """Reading a recipe: YAML or plain values → Recipe, every fault told with its line and the nearest right name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +61,40 @@ def _overridden(value: dict[str, Any], overrides: Iterable[str]) -> dict[str, An
         path, equals, text = override.partition("=")
         if not equals:
             raise RecipeError("--set takes path.to.key=value", repr(override), "Write e.g. --set train.epochs=3")
-        *parents, last = path.split(".")
-        inner = value = dict(value)
-        for place in parents:
-            below = inner.get(place)
-            inner[place] = {"type": below} if isinstance(below, str) else dict(below or {})
-            inner = inner[place]
-        inner[last] = read_yaml(text, f"--set {path}")[0]
+        value = _set(value, path.split("."), read_yaml(text, f"--set {path}")[0])
+    return value
+
+
+def _set(value: Mapping[str, Any], path: Sequence[str], new: Any) -> dict[str, Any]:
+    """A copy with one key set; a bare word on the way is a `type`, and what is not there is made."""
+    place, *below = path
+    if not below:
+        return {**value, place: new}
+    inner = value.get(place) or {}
+    if isinstance(inner, str):
+        inner = {"type": inner}
+    if not isinstance(inner, Mapping):
+        raise RecipeError(f"'{place}' has no keys", repr(inner), f"Set {place} as a whole")
+    return {**value, place: _set(inner, below, new)}
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Any], name: str) -> Recipe:
+    """The recipe with some keys set, by `path.to.key`; another `type` takes the old one's options away.
+
+    Raises: RecipeError, which begins with `name`, for a key or a value that the recipe cannot have.
+    """
+    plain = recipe.to_plain()
+    for key in sorted(values, key=lambda key: key.removesuffix(".type").count(".")):
+        path = key.split(".")
+        if path[-1] == "type" and values[key] != _at(plain, path):
+            plain = _set(plain, path[:-1], {})
+        plain = _set(plain, path, values[key])
+    return check_recipe(plain, {}, name).model_copy(update={"data": recipe.data})
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    for place in path:
+        value = value.get(place) if isinstance(value, Mapping) else None
     return value
 
 

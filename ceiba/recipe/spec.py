@@ -26,6 +26,7 @@ from ceiba.evaluate import EvaluateSpec
 from ceiba.fields import FIELDS, TABLE_KINDS, FieldSpec
 from ceiba.heads import HEADS
 from ceiba.prepare import IN_MEMORY, DataSpec
+from ceiba.recipe.tune import TuneSpec
 from ceiba.train import TrainSpec
 from ceiba.trunks import TRUNKS
 
@@ -194,6 +195,17 @@ class NetworkSpec(Spec):
     """What mixes the tokens of all groups."""
 
 
+def _with_nothing(spec: Spec, value: dict[str, Any]) -> dict[str, Any]:
+    """The keys put back that are nothing although their default is something, such as `clip_norm`."""
+    for name, field in type(spec).model_fields.items():
+        own = getattr(spec, name)
+        if own is None and field.default is not None and not field.is_required():
+            value[name] = None
+        elif isinstance(own, Spec):
+            _with_nothing(own, value[name])
+    return value
+
+
 class Recipe(Spec):
     """From raw data to a measured model. Everything has a default except the data and what to predict."""
 
@@ -211,6 +223,8 @@ class Recipe(Spec):
     """How the weights are found."""
     evaluate: EvaluateSpec = EvaluateSpec()
     """How the result is measured."""
+    tune: TuneSpec | None = None
+    """What `ceiba tune` searches; training does not read it."""
 
     @model_validator(mode="after")
     def targets_are_not_inputs(self) -> "Recipe":
@@ -262,9 +276,13 @@ class Recipe(Spec):
         kept = self.model_dump(mode="json", exclude={"name": True, "data": set(PLACES), "train": free})
         return json.dumps(kept, sort_keys=True)
 
+    def to_plain(self) -> dict[str, Any]:
+        """The recipe as plain values, without keys that are not told; nothing is told where it is not the default."""
+        return _with_nothing(self, self.model_dump(mode="json", exclude_none=True))
+
     def to_yaml(self, folder: Path | None = None) -> str:
         """The recipe written out in full; with a folder, its paths of data are as seen from there."""
-        value = self.model_dump(mode="json", exclude_none=True)
+        value = self.to_plain()
         if folder is not None:
             value["data"] |= {name: _seen_from(folder, value["data"][name]) for name in PLACES if name in value["data"]}
         return write_yaml(value)

@@ -5,5 +5,6 @@ To add one  write studies/<name>.py, and the key of the recipe that asks for it 
 
 from ceiba.studies.folds import Study, train_folds
 from ceiba.studies.train import train
+from ceiba.studies.tune import Search, tune
 
-__all__ = ["Study", "train", "train_folds"]
+__all__ = ["Search", "Study", "train", "train_folds", "tune"]
