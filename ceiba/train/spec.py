@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ceiba.base.spec import Spec
 from ceiba.batches import AugmentSpec
@@ -48,10 +48,17 @@ class TrainSpec(Spec):
     """How the learning rate runs over the steps."""
     clip_norm: float | None = Field(1.0, gt=0)
     """Longest gradient, over all weights; nothing: not clipped. Source: Pascanu et al. 2012, arXiv:1211.5063."""
+    clip_value: float | None = Field(None, gt=0)
+    """Largest size of each single value of the gradient, after `clip_norm`; nothing: not clipped."""
     l1: float = Field(0.0, ge=0)
     """Weight of the sum of absolute weights in the loss."""
+    l2: float = Field(0.0, ge=0)
+    """Weight of the sum of squared weights in the loss."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of a running mean of the weights, which is then what is validated and kept; 0: off."""
+    swa_from: float | None = Field(None, ge=0, lt=1)
+    """Share of the steps after which a plain mean of the weights begins, which is then what is validated and kept;
+    nothing: off. Source: Izmailov et al. 2018, arXiv:1803.05407, algorithm 1."""
     patience: int | None = Field(None, ge=1)
     """Epochs without a better validation figure after which training stops early; nothing: all epochs."""
     watch: Literal["loss", "metric"] = "loss"
@@ -77,3 +84,10 @@ class TrainSpec(Spec):
     """Processor threads; nothing: one for short steps of dense layers, else all cores or half, whichever is faster."""
     log_every: int = Field(50, ge=1)
     """Steps between two lines of the log."""
+
+    @model_validator(mode="after")
+    def one_mean(self) -> "TrainSpec":
+        """Only one mean of the weights can be kept."""
+        if self.ema and self.swa_from is not None:
+            raise ValueError("must not hold both ema and swa_from")
+        return self

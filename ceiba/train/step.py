@@ -58,7 +58,7 @@ class Run:
         self.total = spec.epochs * train.per_epoch
         self.at = Progressed()
         self.best: Weights = {}
-        self.mean: Weights = self._copy() if spec.ema else {}
+        self.mean: Weights = self._copy() if spec.ema or spec.swa_from is not None else {}
         self.norm = torch.zeros((), device=self.device)
         """Length of the last gradient, before it was clipped."""
         self.checks: list[Tensor] = []
@@ -100,6 +100,8 @@ class Run:
             loss = self.loss(part, totals)
             if self.spec.l1 and place == 0:
                 loss = loss + self.spec.l1 * sum(weights.abs().sum() for weights in self.parameters)
+            if self.spec.l2 and place == 0:
+                loss = loss + self.spec.l2 * sum(weights.square().sum() for weights in self.parameters)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
@@ -120,6 +122,8 @@ class Run:
         self.checks.append(bad)
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, self.norm)
+        if self.spec.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(self.parameters, self.spec.clip_value)
         self._apply(bad)
         self.optimizer.zero_grad(set_to_none=True)
         if self.mean:
@@ -145,8 +149,11 @@ class Run:
         return [first + place for place in torch.stack(checks).nonzero().flatten().tolist()]
 
     def _update_mean(self) -> None:
-        """Exponential moving average of the weights, its decay smaller while few steps are behind it."""
-        decay = min(self.spec.ema, (1 + self.at.step) / (10 + self.at.step))
+        """The plain mean of the weights, or an exponential one whose decay is smaller while few steps are behind it."""
+        if self.spec.swa_from is None:
+            decay = min(self.spec.ema, (1 + self.at.step) / (10 + self.at.step))
+        else:
+            decay = 1 - 1 / max(self.at.step - int(self.spec.swa_from * self.total) + 1, 1)
         for name, value in self.model.state_dict().items():
             if value.is_floating_point():
                 self.mean[name].lerp_(value, 1 - decay)
