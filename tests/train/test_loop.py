@@ -96,7 +96,11 @@ def test_it_learns_and_is_the_same_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 5, 6, 7, 20])
-@pytest.mark.parametrize("options", [{}, {"ema": 0.9}], ids=["plain", "ema"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ema": 0.9}, {"swa_from": 0.4, "optimizer": "muon", "schedule": {"type": "plateau", "patience": 0}}],
+    ids=["plain", "ema", "swa, muon and plateau"],
+)
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, at: int, options: dict[str, Any]) -> None:
     undisturbed, whole = train(tmp_path / "whole", **options)
     error = interrupted(tmp_path / "cut", at, signal.SIGTERM, **options)
