@@ -276,7 +276,7 @@ def open_model(bundle: Bundle) -> Model:
         raise BundleError(f"{bundle.folder} must hold a model without edits", listed(bundle.edits), "Use the export")
     layouts = Fields.from_json(bundle.fields_json, bundle.field_files()).layouts()
     outputs = {
-        name: OutputLayout(value["kind"], value["classes"], tuple(value["counts"]))
+        name: OutputLayout(**{**value, "counts": tuple(value["counts"])})
         for name, value in bundle.model["outputs"].items()
     }
     model = build_model(ModelSpec.model_validate(bundle.model["spec"]), layouts, outputs)

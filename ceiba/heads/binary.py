@@ -22,6 +22,8 @@ class BinarySpec(Spec):
     """What a row of the first and of the second class weighs."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of certainty taken from the target: 1 becomes 1 - share/2, 0 becomes share/2."""
+    focal: float = Field(0.0, ge=0)
+    """γ of the focal loss: a row whose class has probability p weighs (1 - p)^γ; 0: cross-entropy."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of features dropped before the last linear layer while training."""
 
@@ -45,7 +47,7 @@ class Binary(Head):
 
     def __init__(self, spec: BinarySpec, output: OutputLayout, dim: int, members: int):
         super().__init__(dim, 1, members, spec.dropout)
-        self.label_smoothing = spec.label_smoothing
+        self.label_smoothing, self.focal = spec.label_smoothing, spec.focal
         weights = class_weights(spec.class_weights, output, 2)
         self.register_buffer("weights", None if weights is None else torch.tensor(weights), persistent=False)
 
@@ -58,10 +60,18 @@ class Binary(Head):
     def row_losses(
         self, logits: Float[Tensor, "batch *member"], target: Int[Tensor, "batch"], present: Bool[Tensor, "batch"]
     ) -> Float[Tensor, "batch *member"]:
-        """-y log σ(z) - (1 - y) log σ(-z), written as max(z, 0) - y z + log(1 + e^-|z|) so that nothing overflows."""
+        """-y log σ(z) - (1 - y) log σ(-z), written as max(z, 0) - y z + log(1 + e^-|z|) so that nothing overflows;
+        times (1 - p)^γ, p being the probability of the row's class.
+
+        Source: focal loss: Lin et al. 2017, arXiv:1708.02002, equation 4.
+        """
         soft = target * (1 - self.label_smoothing) + self.label_smoothing / 2
         truth = like_members(soft.to(logits.dtype), logits, self.members)
-        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        if self.focal:
+            side = like_members((1 - 2 * target).to(logits.dtype), logits, self.members)
+            loss = loss * (self.focal * F.logsigmoid(side * logits)).exp()
+        return loss
 
     def target_weight(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"] | None:
         return None if self.weights is None else self.weights[target]

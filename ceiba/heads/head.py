@@ -15,12 +15,21 @@ from ceiba.layers import Dropout, MemberLinear, Tokens, pool
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """What a head must know of its target: the answer's kind, and for classes and labels how many and how frequent."""
+    """What a head must know of its target: the answer's kind, for classes and labels how many and how frequent, for a
+    number what its standardized unit is."""
 
     kind: str
     classes: int = 1
     counts: tuple[int, ...] = ()
     """Training rows of each class or label."""
+    mean: float = 0.0
+    """Mean of the target, in its own unit."""
+    std: float = 1.0
+    """Standard deviation of the target, in its own unit."""
+    low: float = 0.0
+    """Lowest training target, in its own unit."""
+    log: bool = False
+    """Whether the own unit is a logarithm of the user's."""
 
 
 class Head(nn.Module, ABC):

@@ -153,9 +153,10 @@ def thresholds_of(recipe: Recipe) -> dict[str, str | float]:
 
 def output_layouts(answers: Mapping[str, Answer], fields: Fields) -> dict[str, OutputLayout]:
     """What each head must know of its target."""
-    return {
-        name: OutputLayout(
-            answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(fields.outputs[name], "counts", ()))
-        )
-        for name, answer in answers.items()
-    }
+    return {name: _output_layout(answer, fields.outputs[name]) for name, answer in answers.items()}
+
+
+def _output_layout(answer: Answer, field: Any) -> OutputLayout:
+    if answer.kind == "number":
+        return OutputLayout("number", mean=field.mean, std=field.std, low=field.low, log=field.log)
+    return OutputLayout(answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(field, "counts", ())))

@@ -13,7 +13,7 @@ from ceiba.heads import HEADS, Head, OutputLayout
 from ceiba.layers import Tokens
 
 OUTPUTS = {
-    "regression": OutputLayout("number"),
+    "regression": OutputLayout("number", mean=2.0, std=1.5),
     "binary": OutputLayout("binary", 2, (30, 10)),
     "classes": OutputLayout("classes", 3, (10, 20, 30)),
     "labels": OutputLayout("labels", 4, (1, 2, 3, 4)),
@@ -22,9 +22,13 @@ VARIANTS = [
     ("regression", {"loss": "mse"}),
     ("regression", {"loss": "mae"}),
     ("regression", {"loss": "huber"}),
+    ("regression", {"loss": "quantile", "quantile": 0.9}),
+    ("regression", {"loss": "poisson"}),
     ("binary", {}),
     ("binary", {"class_weights": "balanced", "label_smoothing": 0.1}),
+    ("binary", {"focal": 2.0}),
     ("classes", {}),
+    ("classes", {"focal": 0.5, "label_smoothing": 0.1}),
     ("classes", {"class_weights": "balanced", "label_smoothing": 0.1}),
     ("labels", {}),
     ("labels", {"label_weights": (1.0, 2.0, 3.0, 4.0)}),
@@ -143,10 +147,10 @@ def test_gradient_of_the_loss(name: str, knobs: dict[str, object], members: int)
     assert torch.autograd.gradcheck(lambda z: head.loss(z, missing(target, 1), weight)[0], (logits,))
 
 
-@pytest.mark.parametrize("name", HEADS)
-def test_extreme_logits_stay_finite(name: str) -> None:
+@pytest.mark.parametrize(("name", "knobs"), [variant for variant in VARIANTS if "poisson" not in variant[1].values()])
+def test_extreme_logits_stay_finite(name: str, knobs: dict[str, object]) -> None:
     for members in (0, 2):
-        head, logits = build(name, members), logits_of(name, members) * 1e4
+        head, logits = build(name, members, **knobs), logits_of(name, members) * 1e4
         logits.requires_grad_()
         total, _ = head.loss(logits, targets(name))
         total.backward()
@@ -192,3 +196,16 @@ def test_balance_of_a_class_never_seen_is_finite() -> None:
 def test_binary_is_for_two_classes(classes: int) -> None:
     with pytest.raises(RecipeError, match="binary needs two classes"):
         HEADS["binary"]().build(OutputLayout("binary", classes), DIM, 0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "rule"),
+    [
+        (OutputLayout("number", mean=1.0, low=-2.0), "counts from 0 up, not all 0. Got -2.0"),
+        (OutputLayout("number", mean=0.0), "counts from 0 up, not all 0"),
+        (OutputLayout("number", mean=1.0, log=True), "a target without log"),
+    ],
+)
+def test_poisson_is_for_counts(layout: OutputLayout, rule: str) -> None:
+    with pytest.raises(RecipeError, match=rule):
+        HEADS["regression"](loss="poisson").build(layout, DIM, 0)
