@@ -13,8 +13,8 @@ from ceiba.base.files import hold
 from ceiba.base.memory import PeakMemory
 from ceiba.base.timing import Phases
 from ceiba.batches import Batches
-from ceiba.bundle import Bundle, open_bundle, write_bundle
-from ceiba.evaluate import evaluate, fit_beside
+from ceiba.bundle import ROWS, Bundle, open_bundle, write_bundle
+from ceiba.evaluate import RowScores, evaluate, fit_beside
 from ceiba.fields import Fields
 from ceiba.model import Model, TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
@@ -78,8 +78,10 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
-        predictor = Predictor(fields, answers, TorchBackend(model))
-        report = evaluate(predictor, held, slices=recipe.evaluate.slices, baselines=baselines(), seed=seed)
+        predictor, rows = Predictor(fields, answers, TorchBackend(model)), RowScores()
+        report = evaluate(
+            predictor, held, slices=recipe.evaluate.slices, baselines=baselines(), seed=seed, keep=rows.add
+        )
     report["notes"] = [*splits.notes, *(caution.text for caution in found.warnings), *trained.notes, *report["notes"]]
     report |= {"title": recipe.title, "data": found.to_json(), "history": trained.history}
     report["recipe"] = recipe.to_yaml(folder / "bundle")
@@ -91,6 +93,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=report["recipe"],
         weights=save_weights(model), report=report, report_html=render_html(report), card=card(report),
         data_hash=splits.train.identity, meta={"ids": list(recipe.data.ids), "reading": recipe.reading},
+        extra={ROWS: rows.to_bytes()},
     )  # fmt: skip
     return Run(folder, open_bundle(path), report)
 

@@ -12,6 +12,7 @@ from ceiba.bundle.layout import (
     RECIPE,
     REPORT,
     REPORT_HTML,
+    ROWS,
     WEIGHTS,
     Bundle,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "RECIPE",
     "REPORT",
     "REPORT_HTML",
+    "ROWS",
     "WEIGHTS",
     "Bundle",
     "derive_bundle",

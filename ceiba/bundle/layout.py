@@ -21,6 +21,8 @@ ONNX = "model.onnx"
 REPORT = "report.json"
 REPORT_HTML = "report.html"
 CARD = "card.md"
+ROWS = "rows.parquet"
+"""One figure of every row that was measured, to pair runs."""
 
 
 def file_name(name: str) -> str:

@@ -16,6 +16,7 @@ VERBS = {
     "evaluate": ("ceiba.cli.evaluate:main", "measure a bundle on data"),
     "predict": ("ceiba.cli.predict:main", "answer the rows of a file"),
     "report": ("ceiba.cli.report:main", "show where the report of a bundle is, or its figures"),
+    "runs": ("ceiba.cli.runs:main", "list what was trained, or compare runs"),
     "schema": ("ceiba.cli.schema:main", "print the JSON Schema of a recipe"),
     "doctor": ("ceiba.cli.doctor:main", "say what is installed and what this machine can do"),
 }

@@ -9,6 +9,17 @@ from ceiba.evaluate.beside import fit_beside
 from ceiba.evaluate.data import evaluate_data
 from ceiba.evaluate.evaluate import evaluate
 from ceiba.evaluate.gather import Answers
+from ceiba.evaluate.rows import RowScores, read_rows
 from ceiba.evaluate.spec import EvaluateSpec
 
-__all__ = ["Answers", "Baselines", "EvaluateSpec", "evaluate", "evaluate_data", "fit_baselines", "fit_beside"]
+__all__ = [
+    "Answers",
+    "Baselines",
+    "EvaluateSpec",
+    "RowScores",
+    "evaluate",
+    "evaluate_data",
+    "fit_baselines",
+    "fit_beside",
+    "read_rows",
+]

@@ -1,11 +1,12 @@
 """A Predictor and rows with truths → the Report."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ceiba.evaluate.baseline import Baselines
 from ceiba.evaluate.gather import Answers, Scored, gather, without_truth
+from ceiba.evaluate.rows import PAIRED
 from ceiba.evaluate.samples import samples_section
 from ceiba.evaluate.sections import calibration_section, classes_section, confusion_section, curves_section
 from ceiba.evaluate.slices import slice_groups, slice_section
@@ -14,8 +15,6 @@ from ceiba.read import Frame
 
 FEW_ROWS = 100
 SAMPLED_SPLITS = ("test", "valid")
-PAIRED = {"binary": "accuracy", "classes": "accuracy", "labels": "subset_accuracy", "number": "squared_error"}
-"""Answer kind → the figure in which model and quick baseline are compared row by row."""
 Report = dict[str, Any]
 
 
@@ -26,10 +25,12 @@ def evaluate(
     slices: Sequence[str] = (),
     baselines: Baselines | None = None,
     seed: int = 0,
+    keep: Callable[[str, Frame, Mapping[str, Scored]], None] | None = None,
 ) -> Report:
     """Figures with intervals, and what explains them, of every split and output.
 
-    Rows without a truth are left out and counted in the notes. Everything in the report is ready for JSON.
+    `keep` sees each split's rows with their truths and scores, which the report itself does not hold. Rows without a
+    truth are left out and counted in the notes. Everything in the report is ready for JSON.
 
     Raises: DataError for a column that is absent or holds a bad value; CeibaError for scores that are not finite.
     """
@@ -46,6 +47,8 @@ def evaluate(
         report["rows"][split] = {"rows": frame.num_rows, "without_truth": without_truth(scored)}
         report["notes"] += _row_notes(split, frame, scored)
         measure_split(report, split, scored, seed)
+        if keep is not None:
+            keep(split, frame, scored)
         if baselines is not None:
             compare_split(report, split, scored, baselines.scores(frame), seed)
         for column in slices:

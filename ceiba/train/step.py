@@ -59,6 +59,8 @@ class Run:
         self.at = Progressed()
         self.best: Weights = {}
         self.mean: Weights = self._copy() if spec.ema or spec.swa_from is not None else {}
+        self.fixed = {name for name, value in self.mean.items() if not value.isfinite().all()}
+        """Constants of layers that are endless on purpose, of which no mean can be taken."""
         self.norm = torch.zeros((), device=self.device)
         """Length of the last gradient, before it was clipped."""
         self.checks: list[Tensor] = []
@@ -155,7 +157,7 @@ class Run:
         else:
             decay = 1 - 1 / max(self.at.step - int(self.spec.swa_from * self.total) + 1, 1)
         for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
+            if value.is_floating_point() and name not in self.fixed:
                 self.mean[name].lerp_(value, 1 - decay)
             else:
                 self.mean[name].copy_(value)

@@ -24,15 +24,16 @@ PLAIN = {"optimizer": {"type": "sgd", "lr": 0.1, "momentum": 0, "decay": 0}, "sc
 EPOCHS = 5
 
 
-def run_of(**options: Any) -> Run:
+def run_of(edges: tuple[float, ...] = (), **options: Any) -> Run:
     random = np.random.default_rng(0)
     numbers = random.normal(size=(32, 3)).astype(np.float32)
     arrays = Arrays(
         folder=Path(), num_rows=32, parts={"table.numbers": numbers}, targets={"y": 3 * numbers[:, 0]},
         weight=None, rows=np.arange(32),
     )  # fmt: skip
-    spec = ModelSpec(dim=4, encoders={"table": TABLE_ENCODERS["linear"]()}, heads={"y": HEADS["regression"]()})
-    layout = TableLayout(names=("a", "b", "c"), num_numbers=3, cardinalities=(), edges=((),) * 3)
+    table = TABLE_ENCODERS["mlp"](numbers="piecewise") if edges else TABLE_ENCODERS["linear"]()
+    spec = ModelSpec(dim=4, encoders={"table": table}, heads={"y": HEADS["regression"]()})
+    layout = TableLayout(names=("a", "b", "c"), num_numbers=3, cardinalities=(), edges=(edges,) * 3)
     model = build_model(spec, {"table": layout}, {"y": OutputLayout("number")}, seed=1)
     batches = Batches(arrays, 16, 0)
     told = TrainSpec.model_validate({"epochs": EPOCHS, "batch_rows": 16, "threads": 1, **PLAIN, **options})
@@ -79,6 +80,16 @@ def test_swa_is_the_plain_mean_of_the_weights_since_its_beginning(share: float, 
     seen = stepped(run, run.total)
     kept = [run.mean[name] for name, _ in run.model.named_parameters()]
     torch.testing.assert_close(torch.cat([one.flatten() for one in kept]), torch.stack(seen[first + 1 :]).mean(0))
+
+
+@pytest.mark.parametrize("options", [{"ema": 0.9}, {"swa_from": 0.0}])
+def test_the_endless_bins_of_numbers_have_a_mean(options: dict[str, Any]) -> None:
+    run = run_of((-1.0, 0.0, 1.0), **options)
+    stepped(run, 3)
+    endless = {name for name, value in run.model.state_dict().items() if value.isinf().any()}
+    assert endless == run.fixed
+    assert len(endless) == 2
+    assert not any(value.isnan().any() for value in run.mean.values())
 
 
 def test_there_is_one_mean_of_the_weights() -> None:
