@@ -124,9 +124,7 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
     for folder in folders:
         path = next((one for one in (folder / "bundle", folder) if (one / REPORT).is_file()), None)
         if path is None:
-            raise InputError(
-                f"{folder} must be a finished run to be compared", "no report", "Train it, or leave it out"
-            )
+            raise InputError(f"{folder} must be a finished run", "no report", "Train it, or leave it out")
         reports.append(_read(path / REPORT))
         rows.append(read_rows(path / ROWS))
     recipes = [dict(_flat(recipe_of(report))) for report in reports]

@@ -177,8 +177,8 @@ def test_the_rows_of_a_bundle_give_its_figures(desk: Path) -> None:
     ("arguments", "message"),
     [
         (["runs", "none"], "none must be a folder of runs"),
-        (["runs", "runs/short", "none"], "none must be a finished run"),
-        (["runs", "runs/short", "people.csv"], "people.csv must be a finished run"),
+        (["runs", "runs/short", "none"], "none must be a finished run. Got no report"),
+        (["runs", "runs/short", "people.csv"], "people.csv must be a finished run. Got no report"),
     ],
     ids=lambda case: " ".join(case) if isinstance(case, list) else "",
 )
