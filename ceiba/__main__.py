@@ -6,23 +6,27 @@ import sys
 from typing import NoReturn
 
 from ceiba.base.helper import start_helper
+from ceiba.base.ranks import leads
 from ceiba.cli import main
 
 
 class WithoutPandas:
-    """With its first array pyarrow imports pandas where that is installed: 0.3 s that no command has a use for."""
+    """With its first array pyarrow asks for pandas and imports it where it is installed: 0.3 s for no use to a command.
 
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Say that pandas is not here, and leave all else to the finders that follow."""
+    Only that first question is answered with no; whoever asks later finds what is there.
+    """
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Leave all else to the finders that follow."""
         if name == "pandas":
+            sys.meta_path.remove(self)
             raise ModuleNotFoundError("a command does without pandas", name=name)
 
 
 def command() -> NoReturn:
     """Run the words on the command line and leave with their exit code."""
     sys.meta_path.insert(0, WithoutPandas())
-    if sys.argv[1:2] == ["train"] and not {"-h", "--help"} & set(sys.argv):
+    if sys.argv[1:2] == ["train"] and not {"-h", "--help", "--nproc"} & set(sys.argv) and leads():
         start_helper("ceiba.evaluate", "sklearn.ensemble")
     code = main()
     try:

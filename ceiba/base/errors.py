@@ -6,6 +6,7 @@ CeibaError                  exit code 1
 │   ├── DataError           a file, a row, a column or an image
 │   └── BundleError         a bundle that is damaged, unknown or unfit for what is asked
 ├── MissingPackage          exit code 2: an optional package is not installed
+├── Followed                exit code 0: a process of many whose part is done
 └── Stopped                 exit code 130 or 143: a signal ended the work after saving
 """
 
@@ -60,6 +61,12 @@ class MissingPackage(CeibaError):
     """An optional package is needed and absent."""
 
     exit_code = 2
+
+
+class Followed(CeibaError):
+    """Not an error: this process took part in a training that another one leads, and has no more to do."""
+
+    exit_code = 0
 
 
 class Stopped(CeibaError):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ceiba.base.errors import BundleError, InputError, listed
+from ceiba.base.ranks import leads
 
 MANIFEST = "MANIFEST"
 MARK = ".ceiba-tmp-"
@@ -190,6 +191,9 @@ def hold(folder: Path) -> Iterator[None]:
     Raises: InputError naming the process that holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if not leads():  # the leading process holds it for all
+        yield
+        return
     with (folder / "lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import TextIO
 
+from ceiba.base.ranks import leads
+
 PLAIN_EVERY_S = 10.0
 DRAW_EVERY_S = 0.1
 WIDTH = 24
@@ -12,7 +14,8 @@ WIDTH = 24
 
 def say(text: str) -> None:
     """One line to the person watching (standard error, so that standard output stays for answers)."""
-    print(text, file=sys.stderr, flush=True)
+    if leads():
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -30,7 +33,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.live:
+        if self.live and leads():
             self._draw()
             self.stream.write("\n")
 
@@ -40,14 +43,15 @@ class Progress:
         if note is not None:
             self.note = note
         now = time.monotonic()
-        if now - self.drawn >= (DRAW_EVERY_S if self.live else PLAIN_EVERY_S):
+        if leads() and now - self.drawn >= (DRAW_EVERY_S if self.live else PLAIN_EVERY_S):
             self.drawn = now
             self._draw()
 
     def line(self, text: str) -> None:
         """A line of its own, above the bar."""
-        self.stream.write(f"\r\033[K{text}\n" if self.live else f"{text}\n")
-        self.stream.flush()
+        if leads():
+            self.stream.write(f"\r\033[K{text}\n" if self.live else f"{text}\n")
+            self.stream.flush()
 
     def _draw(self) -> None:
         elapsed_s = time.monotonic() - self.started

@@ -62,8 +62,7 @@ class Batch:
             {name: target[rows] for name, target in self.targets.items()},
             None if self.weight is None else self.weight[rows],
             self.rows[rows],
-            self.mix
-            and Mix({name: target[rows] for name, target in self.mix.targets.items()}, self.mix.share[rows]),
+            self.mix and Mix({name: target[rows] for name, target in self.mix.targets.items()}, self.mix.share[rows]),
         )
 
 

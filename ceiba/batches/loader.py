@@ -1,9 +1,10 @@
 """Arrays, served a batch at a time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ceiba.batches.augment import OFF, AugmentSpec, augment
@@ -41,11 +42,20 @@ class Batches:
         order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())
         return self.arrays.rows[order[place]]
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Shuffled and augmented batches for training, beginning with batch `start`."""
+    def epoch(self, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        """Shuffled and augmented batches for training, beginning with batch `start`.
+
+        `share` = (rank, size) gives each of several processes its rows of every batch; one without any gets a row that
+        weighs nothing.
+        """
+        rank, size = share
         order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())
         for positions in order[start:]:
-            yield augment(gather(self.arrays, positions), self.augment, self.seed, epoch)
+            own = positions[rank::size]
+            batch = gather(self.arrays, own if len(own) else positions[:1])
+            if not len(own):
+                batch = replace(batch, weight=torch.zeros(1))
+            yield augment(batch, self.augment, self.seed, epoch)
 
     def in_order(self) -> Iterator[tuple[NDArray[np.int64], Batch]]:
         """(positions, batch) over every row once, neither shuffled nor augmented, for validation."""

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(import_module("ceiba").__version__)
         return 0
-    errors = import_module("ceiba.base.errors")
+    errors, ranks = import_module("ceiba.base.errors"), import_module("ceiba.base.ranks")
     try:
         if words[0] not in VERBS:
             raise errors.InputError(
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         return int(resolve(VERBS[words[0]][0])(words[1:]))
     except errors.CeibaError as error:
-        print(f"ceiba: {error}", file=sys.stderr)
+        if not isinstance(error, errors.Followed | errors.Stopped) or ranks.leads():
+            print(f"ceiba: {error}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         print("ceiba: stopped.", file=sys.stderr)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ceiba.base.errors import InputError
+from ceiba.base.optional import require
 from ceiba.cli import resolve
 from ceiba.cli.words import finish, metric_table, words
 
@@ -31,7 +32,10 @@ def main(arguments: list[str]) -> int:
         metavar="KEY=VALUE",
         help="override a key of the recipe, e.g. train.epochs=3",
     )
+    parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine (torchrun)")
     given = parser.parse_args(arguments)
+    if given.nproc is not None:
+        return spread(given.nproc, arguments, given.out)
     run = resolve("ceiba.studies:train")(
         source_of(given.source, given.target, given.test), given.out, given.resume, given.set
     )
@@ -43,6 +47,25 @@ def main(arguments: list[str]) -> int:
         {"bundle": str(run.page.parent), **{key: run.report[key] for key in keys}, "seconds": cost["seconds"],
          "peak_memory_bytes": cost["peak_memory_bytes"]},
     )  # fmt: skip
+
+
+def spread(num_processes: int, arguments: list[str], out: str | None) -> int:
+    """The same command in several processes, started and watched by torch's own launcher."""
+    if num_processes < 1:
+        raise InputError("--nproc must be one or more", num_processes, "Use one a GPU, or a few on a processor")
+    if out is None:
+        raise InputError("--nproc needs the folder of the run", "no --out", "Add --out DIR")
+    place = next(place for place, word in enumerate(arguments) if word.startswith("--nproc"))
+    rest = arguments[:place] + arguments[place + (1 if "=" in arguments[place] else 2) :]
+    launcher = ["--standalone", f"--nproc-per-node={num_processes}"]
+    run = require("torch.distributed.run", "train", "train in several processes")
+    failure = require("torch.distributed.elastic.multiprocessing.errors", "train", "train in several processes")
+    try:
+        run.main([*launcher, "-m", "ceiba", "train", *rest])
+    except failure.ChildFailedError as error:
+        code = int(error.get_first_failure()[1].exitcode)
+        return 128 - code if code < 0 else code
+    return 0
 
 
 def source_of(source: str, targets: list[str], test: str | None) -> str | dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ceiba.answers import Answer
 from ceiba.base.helper import Helper, helper
+from ceiba.base.ranks import leads
 from ceiba.evaluate.baseline import Baselines, fit_baselines
 from ceiba.evaluate.quick import Inputs, Quick, input_kinds, most_rows, quick_scores
 from ceiba.evaluate.spec import EvaluateSpec
@@ -33,7 +34,7 @@ def fit_beside(
     Rows go to the helper whole, so it is for few rows: those of a training that is over in seconds. It scores the rows
     that are held out at once, so that nobody waits for that either.
     """
-    if not spec.baselines:
+    if not spec.baselines or not leads():
         return lambda: None
     other = helper()
     num_rows = max(frame.num_rows for frame in (train, *held.values()))

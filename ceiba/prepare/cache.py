@@ -1,10 +1,11 @@
 """What can be made again, in one folder: each entry named by what it was made from, all within a byte budget."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ceiba.base.errors import BundleError, InputError
@@ -31,7 +32,7 @@ def budget_bytes() -> int:
 def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
     """The entry of that name: as it lies there if it verifies, else built, all or nothing.
 
-    Of two builders the first to finish wins; the other uses what the first one made.
+    Of two builders the second waits for the first and uses what that one made.
     """
     if folder.is_dir():
         try:
@@ -42,13 +43,24 @@ def built_once(folder: Path, build: Callable[[Path], None]) -> Path:
             say(f"Made again, since it was damaged: {error}")
             shutil.rmtree(folder, ignore_errors=True)
     make_room(folder.parent, budget_bytes())
-    try:
-        with write_folder(folder, durable=False) as temporary:
-            build(temporary)
-    except (OSError, InputError):
+    with in_turn(folder):
         if not _is_good(folder):
-            raise
+            with write_folder(folder, durable=False) as temporary:
+                build(temporary)
     return folder
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process builds this entry; the system lets go of it for a process that is gone."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f"{MARK}{folder.name}.lock")
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _is_good(folder: Path) -> bool:

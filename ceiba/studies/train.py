@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ceiba.base.errors import RecipeError
+from ceiba.base.ranks import num_ranks
 from ceiba.recipe import Recipe, read_recipe
 from ceiba.run import Run
 from ceiba.run import train as train_once
@@ -23,4 +25,6 @@ def train(
     recipe = read_recipe(source, overrides)
     if recipe.data.split.folds is None:
         return train_once(recipe, out, resume)
+    if num_ranks() > 1:
+        raise RecipeError("data.split.folds needs one process", f"{num_ranks()}", "Leave --nproc out")
     return train_folds(recipe, out, resume)

@@ -18,6 +18,7 @@ from ceiba.layers import TransformerBlock
 from ceiba.model import Model
 from ceiba.train.spec import TrainSpec
 from ceiba.train.step import Run, Settings, pick_device
+from ceiba.train.world import World
 
 GAIN = 1.15
 """How much faster a setting must be than what it replaces."""
@@ -89,7 +90,8 @@ def choose(model: Model, batches: Batches, valid: Batches, answers: Mapping[str,
 
     def seconds(settings: Settings) -> float:
         torch.set_num_threads(settings.threads)
-        return step_seconds(Run(deepcopy(model), batches, valid, answers, spec, settings), batch)
+        alone = World(spec.parallel, torch.device("cpu"), alone=True)
+        return step_seconds(Run(deepcopy(model), batches, valid, answers, spec, settings, alone), batch)
 
     base_s = best_s = seconds(best)
     measured: list[dict[str, object]] = [{**asdict(best), "step_seconds": best_s}]

@@ -17,6 +17,7 @@ from torch import Tensor
 from ceiba.base.errors import BundleError, InputError, listed
 from ceiba.base.files import verify_manifest, write_folder
 from ceiba.base.progress import say
+from ceiba.train.world import like, whole
 
 Figures = dict[str, float]
 
@@ -43,20 +44,24 @@ class Progressed:
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Optimizer state as named tensors: `parameter place.state name`."""
     state = optimizer.state_dict()["state"]
-    return {
-        f"{place}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
-        for place, values in state.items()
-        for name, value in values.items()
-        if value is not None
-    }
+    return whole(
+        {
+            f"{place}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+            for place, values in state.items()
+            for name, value in values.items()
+            if value is not None
+        }
+    )
 
 
 def restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Give an optimizer the state that a snapshot took of it."""
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, value in tensors.items():
         place, key = name.split(".", 1)
-        state.setdefault(int(place), {})[key] = value
+        own = parameters[int(place)]
+        state.setdefault(int(place), {})[key] = like(value, own) if value.shape == own.shape else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

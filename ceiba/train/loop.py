@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from ceiba import __version__
 from ceiba.answers import Answer
-from ceiba.base.errors import CeibaError, Stopped, listed
+from ceiba.base.errors import CeibaError, Followed, RecipeError, Stopped, listed
 from ceiba.base.progress import Progress
 from ceiba.batches import Batches
 from ceiba.model import Model
@@ -20,10 +21,12 @@ from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint
 from ceiba.train.saving import Saver
 from ceiba.train.sinks import Sink, open_sinks
 from ceiba.train.spec import TrainSpec
-from ceiba.train.step import Run, Settings
+from ceiba.train.step import Run, Settings, pick_device
 from ceiba.train.stop import StopRequest
+from ceiba.train.world import World, whole
 
 MOST_STEPS_TOLD = 5
+STOPPED_WITH_ANOTHER = 143
 
 
 @dataclass(frozen=True)
@@ -90,22 +93,42 @@ class Loop:
         """The rest of the epoch in hand, or of it until a signal asks to stop."""
         run, spec = self.run, self.run.spec
         epoch, start = divmod(run.at.step, run.train.per_epoch)
-        loss_sum = torch.full((), run.at.loss_sum, dtype=torch.float64, device=run.device)
+        # Each process adds up its own rows' losses; one of them goes on from the sum so far.
+        before = run.at.loss_sum if run.world.leads else 0.0
+        loss_sum = torch.full((), before, dtype=torch.float64, device=run.device)
         recent, logged = torch.zeros((), device=run.device), run.at.step
-        for batch in run.train.epoch(epoch, start):
+        for batch in run.train.epoch(epoch, start, (run.world.rank, run.world.size)):
+            run.wish = self.wish()
             loss = run.step(batch)
             loss_sum += loss
             recent += loss
             self.progress.advance()
             if run.at.step % spec.log_every == 0:
-                self.log(float(recent) / (run.at.step - logged))
+                self.log(float(run.world.add_up(recent)) / (run.at.step - logged))
                 recent, logged = torch.zeros_like(recent), run.at.step
-            if self.saver.is_due(run.at.step) and run.at.step < run.total:
-                self.save(float(loss_sum))
-            if self.stop.exit_code is not None:
+            stops, saves = self.granted()
+            if saves and run.at.step < run.total:
+                self.save(float(run.world.add_up(loss_sum.clone())))
+            if stops:
                 break
         self.look_for_failures()
-        run.at.loss_sum = float(loss_sum)
+        run.at.loss_sum = float(run.world.add_up(loss_sum))
+
+    def wish(self) -> int:
+        """What this process would like to do after the coming step: stop (1), save (2)."""
+        if self.run.world.is_alone:
+            return 0
+        saves = self.run.world.leads and self.saver.is_due(self.run.at.step + 1)
+        return (self.stop.exit_code is not None) | saves << 1
+
+    def granted(self) -> tuple[bool, bool]:
+        """Whether to stop and to save now: all processes at the same step, since their wishes travelled with it."""
+        if self.run.world.is_alone:
+            return self.stop.exit_code is not None, self.saver.is_due(self.run.at.step)
+        stops, saves = (self.run.wishes > 0).tolist()
+        if stops and self.stop.exit_code is None:
+            self.stop.exit_code = STOPPED_WITH_ANOTHER
+        return stops, saves
 
     def log(self, loss: float) -> None:
         """Write the figures of the last steps everywhere."""
@@ -148,6 +171,7 @@ class Loop:
             )
         self.saver.wait()
         if rule.policy == "rollback" and any(self.saver.folder.glob("step-*")):
+            run.world.wait()
             step = run.roll_back(self.saver.folder, self.saver.identity)
             run.at.rolled_back += 1
             self.progress.line(f"step {run.at.step}: back to the weights of step {step}")
@@ -180,14 +204,22 @@ class Loop:
         self.run.at.loss_sum, self.run.at.seconds = loss_sum, time.monotonic() - self.began
         self.saver.save(self.run)
 
+    def agree_to_stop(self) -> int | None:
+        """The exit code, if any process was asked to stop."""
+        world, asked = self.run.world, float(self.stop.exit_code is not None)
+        if not world.is_alone and float(world.add_up(torch.tensor(asked, device=self.run.device))) and not asked:
+            self.stop.exit_code = STOPPED_WITH_ANOTHER
+        return self.stop.exit_code
+
     def stop_here(self) -> None:
         """If a signal asked for it: save, and leave."""
-        if self.stop.exit_code is None:
+        code = self.agree_to_stop()
+        if code is None:
             return
         self.save(self.run.at.loss_sum)
         path = self.saver.wait()
-        step = self.run.at.step
-        raise Stopped(f"Stopped at step {step}, saved as {path}", None, "Go on with --resume", self.stop.exit_code)
+        self.run.world.wait()  # the launcher ends all processes as soon as one has left
+        raise Stopped(f"Stopped at step {self.run.at.step}, saved as {path}", None, "Go on with --resume", code)
 
 
 def fit(
@@ -208,14 +240,32 @@ def fit(
     Raises: Stopped after a signal, with a checkpoint saved; CeibaError if the loss is no longer a number.
     """
     identity = {**identity, "version": __version__}
+    world = World(spec.parallel, torch.device(pick_device(spec.device)))
+    if world.cuts and spec.l1:
+        raise RecipeError("train.l1 needs whole weights", "parallel: fsdp", "Use parallel: ddp, or decay")
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        run = _begin(model, train, valid, answers, spec, folder / "checkpoints", identity, resume)
-        every = [stack.enter_context(closing(sink)) for sink in (*open_sinks(folder), *sinks)]
+        # A model that is cut into shares cannot be put together again in place.
+        run = _begin(
+            world,
+            deepcopy(model) if world.cuts else model,
+            train,
+            valid,
+            answers,
+            spec,
+            folder / "checkpoints",
+            identity,
+            resume,
+        )
+        kept = open_sinks(folder) if world.leads else ()
+        every = [stack.enter_context(closing(sink)) for sink in (*kept, *sinks)]
         saver = stack.enter_context(Saver(folder / "checkpoints", identity, spec.checkpoint))
         progress = stack.enter_context(Progress("Training", run.total))
         stopped_early = Loop(run, saver, every, stop, progress).train()
-    model.load_state_dict(run.best)
+    best = whole(run.best)
+    if not world.leads:
+        raise Followed("The leading process goes on alone")
+    model.load_state_dict(best)
     model.eval()
     rows = run.at.step * train.batch_rows
     return Trained(
@@ -225,6 +275,7 @@ def fit(
 
 
 def _begin(
+    world: World,
     model: Model,
     train: Batches,
     valid: Batches,
@@ -239,11 +290,11 @@ def _begin(
         at, weights = load_checkpoint(checkpoints, identity)
         settings = Settings(**{name: at.settings[name] for name in Settings.__dataclass_fields__})
     else:
-        chosen = choose(model, train, valid, answers, spec)
+        chosen = world.agree(lambda: choose(model, train, valid, answers, spec))
         settings, at, weights = chosen.settings, Progressed(settings=chosen.to_json()), {}
     if settings.threads != torch.get_num_threads():
         torch.set_num_threads(settings.threads)
-    run = Run(model, train, valid, answers, spec, settings)
+    run = Run(model, train, valid, answers, spec, settings, world)
     if weights:
         run.go_on(at, weights)
     run.at = at

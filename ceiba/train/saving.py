@@ -52,13 +52,15 @@ class Saver:
         began = time.monotonic()
         self.wait()
         tensors, at = run.snapshot(), deepcopy(run.at)
+        self._saved_step, self._saved_at = run.at.step, time.monotonic()
+        if not run.world.leads:
+            return
         spec = self.spec
         written = self._pool.submit(
             save_checkpoint, self.folder, self.identity, at, tensors, spec.keep, spec.most_bytes
         )
         self._pending = written, num_bytes(tensors)
-        self._saved_step, self._saved_at = run.at.step, time.monotonic()
-        self.stall_s += self._saved_at - began
+        self.stall_s += time.monotonic() - began
 
     def wait(self) -> Path | None:
         """Wait for the one that is being written; its folder.

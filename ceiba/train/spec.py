@@ -76,6 +76,8 @@ class TrainSpec(Spec):
     """What happens when a loss is not a number."""
     checkpoint: CheckpointSpec = CheckpointSpec()
     """When the state is written down, to go on after an interruption."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share the work (`ceiba train --nproc`): ddp: each holds the whole model; fsdp: a share."""
     seed: int = 0
     """Root of every random number: weights, order, augmentation, dropout."""
     device: str = "auto"

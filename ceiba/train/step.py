@@ -17,6 +17,7 @@ from ceiba.train.precision import Precision, compute_in
 from ceiba.train.spec import TrainSpec
 from ceiba.train.stop import StopRequest
 from ceiba.train.validate import LOWER_IS_BETTER, validate
+from ceiba.train.world import World, like, whole
 
 Weights = dict[str, Tensor]
 
@@ -42,14 +43,17 @@ class Run:
         answers: Mapping[str, Answer],
         spec: TrainSpec,
         settings: Settings = Settings(),
+        world: World | None = None,
     ):
         self.settings = settings
         self.device = torch.device(pick_device(spec.device))
+        self.world = world or World(spec.parallel, self.device)
         self.model = model.to(self.device)
         if settings.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.compile:
             self.model.compile()
+        self.shared = self.world.share(self.model)
         self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
         spare_the_compiler()
         self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model))
@@ -65,13 +69,15 @@ class Run:
         """Length of the last gradient, before it was clipped."""
         self.checks: list[Tensor] = []
         """Of each step since they were last read: whether its loss or gradient was not finite."""
+        self.wish, self.wishes = 0, torch.zeros((), device=self.device)
+        """What this process asks all to do after the step (a bit each: stop, save), and what all asked for together."""
 
     def _copy(self) -> Weights:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def seed_step(self, part: int = 0) -> None:
         """Give dropout this step's own address, so that a resumed run draws what an undisturbed one would."""
-        value = key(self.spec.seed, "dropout", self.at.step, part) >> 1
+        value = key(self.spec.seed, "dropout", self.at.step, part, self.world.rank) >> 1
         torch.default_generator.manual_seed(value)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(value)
@@ -82,7 +88,7 @@ class Run:
         `totals` are the weight sums of the whole step, of which the batch is a part.
         """
         with compute_in(self.settings.precision, self.device):
-            raw = self.model(batch.inputs)
+            raw = self.shared(batch.inputs)
         logits = {name: value.float() for name, value in raw.items()}
         if batch.mix is None:
             loss, _ = self.model.score(logits, batch.targets, batch.weight, totals=totals)
@@ -95,18 +101,28 @@ class Run:
     def backward(self, batch: Batch) -> Tensor:
         """Gradients of the step's loss, in one pass or added up over parts that give the same; returns the loss."""
         parts = batch.parts(self.spec.accumulate)
-        totals = self.model.target_weights(batch.targets, batch.weight) if len(parts) > 1 else None
+        totals = self._totals(batch) if len(parts) > 1 or not self.world.is_alone else None
         losses = []
         for place, part in enumerate(parts):
             self.seed_step(place)
             loss = self.loss(part, totals)
-            if self.spec.l1 and place == 0:
+            if self.spec.l1 and place == 0 and self.world.leads:
                 loss = loss + self.spec.l1 * sum(weights.abs().sum() for weights in self.parameters)
-            if self.spec.l2 and place == 0:
+            if self.spec.l2 and place == 0 and self.world.leads:
                 loss = loss + self.spec.l2 * sum(weights.square().sum() for weights in self.parameters)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with self.world.synchronized(self.shared, part is parts[-1]):
+                # Gradients are averaged over the processes, and must be added up.
+                (loss if self.world.is_alone else loss * self.world.size).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _totals(self, batch: Batch) -> dict[str, Tensor]:
+        """The weight sum of each target over all rows of the step, in all processes; wishes ride along."""
+        weights = self.model.target_weights(batch.targets, batch.weight)
+        wishes = [torch.tensor(float(self.wish >> bit & 1), device=self.device) for bit in range(2)]
+        sums = self.world.add_up(torch.stack([*weights.values(), *wishes]))
+        self.wishes = sums[-2:]
+        return dict(zip(weights, sums, strict=False))
 
     def step(self, batch: Batch) -> Tensor:
         """One step of gradient descent; the loss stays on the device, so nothing waits for it.
@@ -120,10 +136,12 @@ class Run:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         self.norm = torch.nn.utils.get_total_norm(gradients)
         # Zero times a number that is not finite is NaN, which is not zero.
-        bad = (loss + self.norm) * 0 != 0
-        self.checks.append(bad)
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, self.norm)
+        self.norm = whole({"norm": self.norm})["norm"]
+        # All processes have one norm, and not one loss.
+        bad = (loss + self.norm if self.world.is_alone else self.norm) * 0 != 0
+        self.checks.append(bad)
         if self.spec.clip_value is not None:
             torch.nn.utils.clip_grad_value_(self.parameters, self.spec.clip_value)
         self._apply(bad)
@@ -170,7 +188,9 @@ class Run:
         current = self._copy() if self.mean else {}
         if self.mean:
             self.model.load_state_dict(self.mean)
-        figures = validate(self.model, self.valid, self.answers, self.device, self.settings.precision, stop)
+        patient = stop if self.world.is_alone else StopRequest()  # several processes must pass the same rows
+        found = validate(self.model, self.valid, self.answers, self.device, self.settings.precision, patient)
+        figures = self.world.agree(lambda: found)
         if figures is not None:
             self._remember(figures)
         if current:
@@ -188,21 +208,26 @@ class Run:
     def snapshot(self) -> dict[str, Weights]:
         """A copy of everything the run needs to go on."""
         weights = {"model": self.model.state_dict(), "best": self.best, "mean": self.mean}
-        return snapshot({name: values for name, values in weights.items() if values}, self.optimizer)
+        return snapshot({name: whole(values) for name, values in weights.items() if values}, self.optimizer)
 
     def go_on(self, at: Progressed, weights: dict[str, Weights]) -> None:
         """Take the state of a checkpoint."""
         self.at = at
         restore(self.optimizer, weights["optimizer"])
-        self.model.load_state_dict(weights["model"])
-        self.best, self.mean = weights.get("best", {}), weights.get("mean", {})
+        self.model.load_state_dict(self._cut(weights["model"]))
+        self.best, self.mean = self._cut(weights.get("best", {})), self._cut(weights.get("mean", {}))
+
+    def _cut(self, weights: Weights) -> Weights:
+        """Whole weights as this process holds them."""
+        own = self.model.state_dict()
+        return {name: like(value, own[name]) for name, value in weights.items()}
 
     def roll_back(self, folder: Path, identity: Mapping[str, str]) -> int:
         """Weights and optimizer of the newest good checkpoint; the rows since then are not met again. Its step."""
         before, weights = load_checkpoint(folder, identity)
         restore(self.optimizer, weights["optimizer"])
-        self.model.load_state_dict(weights["model"])
-        self.mean = weights.get("mean", {})
+        self.model.load_state_dict(self._cut(weights["model"]))
+        self.mean = self._cut(weights.get("mean", {}))
         return before.step
 
 

@@ -70,8 +70,8 @@ def weights(trained: Model) -> dict[str, torch.Tensor]:
 class Interrupted(Batches):
     """Batches that send this process a signal before the given batch of all epochs."""
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        for place, batch in enumerate(super().epoch(epoch, start), start):
+    def epoch(self, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        for place, batch in enumerate(super().epoch(epoch, start, share), start):
             if epoch * self.per_epoch + place == self.signal_at:
                 os.kill(os.getpid(), self.signal)
             yield batch
