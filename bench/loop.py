@@ -75,10 +75,10 @@ class Timed(Batches):
 
     seconds: ClassVar[list[float]] = []
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, *place: Any) -> Iterator[Batch]:
         """As Batches."""
         began = clock()
-        yield from super().epoch(epoch, start)
+        yield from super().epoch(*place)
         self.seconds.append(clock() - began)
 
 
