@@ -1,7 +1,7 @@
 """The training loop: a step for each batch; after each epoch validate, keep the best; save from time to time."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,20 +13,23 @@ import torch
 from ceiba import __version__
 from ceiba.answers import Answer
 from ceiba.base.errors import CeibaError, Followed, RecipeError, Stopped, listed
+from ceiba.base.memory import anonymous_bytes
 from ceiba.base.progress import Progress
 from ceiba.batches import Batches
 from ceiba.model import Model
 from ceiba.train.auto import choose
 from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint
 from ceiba.train.saving import Saver
+from ceiba.train.sight import Sight, flops_of, peak_flops, traced
 from ceiba.train.sinks import Sink, open_sinks
 from ceiba.train.spec import TrainSpec
-from ceiba.train.step import Run, Settings, pick_device
+from ceiba.train.step import Run, Settings, keep_blocks, pick_device
 from ceiba.train.stop import StopRequest
 from ceiba.train.world import World, whole
 
 MOST_STEPS_TOLD = 5
 STOPPED_WITH_ANOTHER = 143
+MFU_AFTER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,27 @@ class Trained:
         ]
 
 
+def memory_bytes(device: torch.device) -> float:
+    """Memory in use: of the accelerator, else of this process."""
+    return float(torch.cuda.memory_allocated(device) if device.type == "cuda" else anonymous_bytes())
+
+
 class Loop:
     """Epoch after epoch of one run, with what goes on around its steps."""
 
-    def __init__(self, run: Run, saver: Saver, sinks: list[Sink], stop: StopRequest, progress: Progress):
+    def __init__(
+        self,
+        run: Run,
+        saver: Saver,
+        sinks: list[Sink],
+        stop: StopRequest,
+        progress: Progress,
+        tick: Callable[[], None],
+    ):
         self.run, self.saver, self.sinks, self.stop, self.progress = run, saver, sinks, stop, progress
+        self.tick = tick
         self.began = time.monotonic() - run.at.seconds
+        self.sight = Sight()
 
     def train(self) -> bool:
         """Until the last epoch is validated, or until patience runs out (then True)."""
@@ -97,12 +115,13 @@ class Loop:
         before = run.at.loss_sum if run.world.leads else 0.0
         loss_sum = torch.full((), before, dtype=torch.float64, device=run.device)
         recent, logged = torch.zeros((), device=run.device), run.at.step
-        for batch in run.train.epoch(epoch, start, (run.world.rank, run.world.size)):
+        for batch in self.sight.watch(run.train.epoch(epoch, start, (run.world.rank, run.world.size))):
             run.wish = self.wish()
             loss = run.step(batch)
             loss_sum += loss
             recent += loss
             self.progress.advance()
+            self.tick()
             if run.at.step % spec.log_every == 0:
                 self.log(float(run.world.add_up(recent)) / (run.at.step - logged))
                 recent, logged = torch.zeros_like(recent), run.at.step
@@ -131,7 +150,7 @@ class Loop:
         return stops, saves
 
     def log(self, loss: float) -> None:
-        """Write the figures of the last steps everywhere."""
+        """Write the figures of the last steps everywhere; in a run of some length also the operations a second."""
         self.look_for_failures()
         self.progress.advance(0, f"loss {loss:.4f}")
         run = self.run
@@ -139,8 +158,15 @@ class Loop:
             "train_loss": loss,
             "lr": float(run.optimizer.param_groups[0]["lr"]),
             "gradient_norm": float(run.norm),
+            **self.sight.look(),
+            "memory_bytes": memory_bytes(run.device),
         }
         self.write({name: value for name, value in figures.items() if abs(value) < float("inf")})
+        if not self.sight.peak and time.monotonic() - self.began > MFU_AFTER_S and not run.world.cuts:
+            kind = torch.bfloat16 if run.settings.precision == "bf16" else torch.float32
+            batch = next(run.valid.in_order())[1]
+            self.sight.flops_a_row = flops_of(run.model, batch.to(run.device))
+            self.sight.peak = peak_flops(run.device, kind)
 
     def write(self, figures: Mapping[str, float]) -> None:
         """One row to every sink."""
@@ -241,8 +267,8 @@ def fit(
     """
     identity = {**identity, "version": __version__}
     world = World(spec.parallel, torch.device(pick_device(spec.device)))
-    if world.cuts and spec.l1:
-        raise RecipeError("train.l1 needs whole weights", "parallel: fsdp", "Use parallel: ddp, or decay")
+    if world.cuts and (spec.l1 or spec.l2):
+        raise RecipeError("train.l1 and l2 need whole weights", "parallel: fsdp", "Use parallel: ddp, or decay")
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         # A model that is cut into shares cannot be put together again in place.
@@ -261,8 +287,10 @@ def fit(
         every = [stack.enter_context(closing(sink)) for sink in (*kept, *sinks)]
         saver = stack.enter_context(Saver(folder / "checkpoints", identity, spec.checkpoint))
         progress = stack.enter_context(Progress("Training", run.total))
-        stopped_early = Loop(run, saver, every, stop, progress).train()
+        tick = stack.enter_context(traced(folder / "trace.json", spec.profile and world.leads))
+        stopped_early = Loop(run, saver, every, stop, progress, tick).train()
     best = whole(run.best)
+    keep_blocks(model)
     if not world.leads:
         raise Followed("The leading process goes on alone")
     model.load_state_dict(best)

@@ -70,6 +70,9 @@ class TrainSpec(Spec):
     """Keep images as (height, width, channel) in memory: often faster for convolutions; auto: where it proves so."""
     compile: bool | Literal["auto"] = "auto"
     """Let torch compile the model; auto: where a run takes minutes, rows are of one length, and it proves faster."""
+    recompute: bool = False
+    """Forget what is inside each residual and Transformer block and compute it again going backward: less memory, about
+    a third more time. Source: Chen et al. 2016, arXiv:1604.06174."""
     augment: AugmentSpec = AugmentSpec()
     """Random changes of the training rows."""
     divergence: DivergenceSpec = DivergenceSpec()
@@ -86,6 +89,8 @@ class TrainSpec(Spec):
     """Processor threads; nothing: one for short steps of dense layers, else all cores or half, whichever is faster."""
     log_every: int = Field(50, ge=1)
     """Steps between two lines of the log."""
+    profile: bool = False
+    """Write what the processor and the accelerator do in a few steps to `trace.json`, for a trace viewer."""
 
     @model_validator(mode="after")
     def one_mean(self) -> "TrainSpec":

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ceiba.answers import Answer
 from ceiba.base.keys import key
@@ -17,7 +19,7 @@ from ceiba.train.precision import Precision, compute_in
 from ceiba.train.spec import TrainSpec
 from ceiba.train.stop import StopRequest
 from ceiba.train.validate import LOWER_IS_BETTER, validate
-from ceiba.train.world import World, like, whole
+from ceiba.train.world import BLOCKS, World, like, whole
 
 Weights = dict[str, Tensor]
 
@@ -53,6 +55,8 @@ class Run:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.compile:
             self.model.compile()
+        if spec.recompute:
+            recompute_blocks(self.model)
         self.shared = self.world.share(self.model)
         self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
         spare_the_compiler()
@@ -229,6 +233,21 @@ class Run:
         self.model.load_state_dict(self._cut(weights["model"]))
         self.mean = self._cut(weights.get("mean", {}))
         return before.step
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Let every block keep only its input, from which the backward pass computes the rest again, dropout included."""
+    for block in model.modules():
+        if isinstance(block, BLOCKS):
+            forward = type(block).forward.__get__(block)
+            vars(block)["forward"] = partial(checkpoint, forward, use_reentrant=False)
+
+
+def keep_blocks(model: nn.Module) -> None:
+    """Undo `recompute_blocks`."""
+    for block in model.modules():
+        if isinstance(block, BLOCKS):
+            block.__dict__.pop("forward", None)
 
 
 def pick_device(name: str) -> str:

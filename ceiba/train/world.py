@@ -17,8 +17,8 @@ from ceiba.base.optional import require
 from ceiba.base.ranks import num_ranks, rank
 from ceiba.layers import ResidualBlock, TransformerBlock
 
-SHARDED = (TransformerBlock, ResidualBlock)
-"""Blocks that FSDP2 gathers one at a time."""
+BLOCKS = (TransformerBlock, ResidualBlock)
+"""What FSDP2 gathers, and activation checkpointing computes again, one at a time."""
 Value = TypeVar("Value")
 
 
@@ -55,7 +55,7 @@ class World:
         # Imported here alone: it takes a third of a second.
         fully_shard = require("torch.distributed.fsdp", "train", "share a model between processes").fully_shard
         for module in list(model.modules()):
-            if isinstance(module, SHARDED):
+            if isinstance(module, BLOCKS):
                 fully_shard(module)
         fully_shard(model)
         return model
