@@ -12,6 +12,7 @@ FREE_OF_TORCH = (
     "import ceiba",
     "import ceiba.cli",
     "import ceiba.cli.init",
+    "import ceiba.cli.runs, ceiba.report.runs",
     "import ceiba.predict",
     "import ceiba.read",
 )

@@ -91,7 +91,8 @@ def test_a_signal_ends_the_search_with_its_code_and_it_can_go_on(capfd: pytest.C
 
 
 def test_workers_share_one_study() -> None:
-    command = [sys.executable, "-m", "ceiba", "tune", "recipe.yaml", "--storage", "sqlite:///shared.db", "--out"]
+    command = [sys.executable, "-m", "ceiba", "tune", "recipe.yaml", "--storage", "sqlite:///shared.db"]
+    command += ["--set", "tune.trials=16", "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     workers = [
         subprocess.Popen([*command, name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -99,11 +100,13 @@ def test_workers_share_one_study() -> None:
     ]
     ends = [worker.communicate(timeout=300) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], ends
-    search = tune("recipe.yaml", "three", storage="sqlite:///shared.db")
+    search = tune("recipe.yaml", "three", storage="sqlite:///shared.db", overrides=["tune.trials=16"])
     trials = search.report["trials"]
-    assert sum(one["state"] in ("done", "pruned", "failed") for one in trials) == 5
+    assert sum(one["state"] in ("done", "pruned", "failed") for one in trials) == 16
     logs = {name: len(list(Path(name, "trials").glob("*/log.jsonl"))) for name in ("one", "two")}
     assert min(logs.values()) >= 1, logs
+    assert sum(logs.values()) == 16, logs
+    assert not Path("three", "trials").exists()
     values = [json.dumps(one["values"]) for one in trials]
     assert len(set(values)) == len(values)
 
