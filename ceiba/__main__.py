@@ -5,8 +5,8 @@ import os
 import sys
 from typing import NoReturn
 
-from ceiba.base.helper import start_helper
 from ceiba.base.ranks import leads
+from ceiba.base.side_process import start_helper
 from ceiba.cli import main
 
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from ceiba.base.helper import helper
+from ceiba.base.side_process import helper
 
 SAMPLE_S = 0.02
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.answers import Answer
-from ceiba.base.helper import Helper, helper
 from ceiba.base.ranks import leads
+from ceiba.base.side_process import Helper, helper
 from ceiba.evaluate.baseline import Baselines, fit_baselines
 from ceiba.evaluate.quick import Inputs, Quick, input_kinds, most_rows, quick_scores
 from ceiba.evaluate.spec import EvaluateSpec

@@ -12,7 +12,7 @@ import pytest
 
 SCRIPT = """
 import json, sys
-from ceiba.base.helper import start_helper
+from ceiba.base.side_process import start_helper
 if sys.argv[3] == "helper":
     start_helper("ceiba.evaluate")
 from ceiba.run import train

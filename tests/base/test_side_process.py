@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a helper is for
 
 def script(text: str) -> list[str]:
     """A process that has loaded nothing but the helper: only such a one may fork."""
-    return [sys.executable, "-c", "from ceiba.base.helper import *\n" + textwrap.dedent(text)]
+    return [sys.executable, "-c", "from ceiba.base.side_process import *\n" + textwrap.dedent(text)]
 
 
 def output(text: str) -> str:
