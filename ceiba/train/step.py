@@ -139,11 +139,10 @@ class Run:
         loss = self.backward(batch.to(self.device))
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         self.norm = torch.nn.utils.get_total_norm(gradients)
-        # Zero times a number that is not finite is NaN, which is not zero.
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, self.norm)
         self.norm = whole({"norm": self.norm})["norm"]
-        # All processes have one norm, and not one loss.
+        # Zero times what is not finite is NaN, which is not zero. All processes have one norm, and not one loss.
         bad = (loss + self.norm if self.world.is_alone else self.norm) * 0 != 0
         self.checks.append(bad)
         if self.spec.clip_value is not None:
