@@ -1,7 +1,7 @@
 """The model: {group: encoder} → trunk → {target: head}; built from its spec, saved, and opened as a backend."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +27,10 @@ from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 Layout = TableLayout | TextLayout | ImageLayout
 LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", ImageLayout: "image"}
 ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
+
+
+LEAST_WEIGHT = 1e-30
+"""Below every sum of weights but zero."""
 
 
 class ModelSpec(Spec):
@@ -125,20 +129,24 @@ class Model(nn.Module):
         row_weight: Float[Tensor, "batch"] | None = None,
         share: Float[Tensor, "batch"] | None = None,
         totals: Mapping[str, Tensor] | None = None,
+        known: Collection[str] = (),
     ) -> tuple[Float[Tensor, ""], dict[str, tuple[Tensor, Tensor]]]:
         """Σ over targets of weight · mean loss, and (sum, weight sum) of each target for an exact mean elsewhere.
 
         `totals` are weight sums over more than these rows, where they are a part of a step: the parts' losses then add
-        up to the step's.
+        up to the step's. `known` are targets that no row lacks.
         """
-        sums = {name: self.head(name).loss(logits[name], targets[name], row_weight, share) for name in self.head_slots}
-        total = torch.stack(
-            [
-                self.spec.weights.get(name, 1.0) * loss / _nonzero(weight if totals is None else totals[name])
-                for name, (loss, weight) in sums.items()
-            ]
-        ).sum()
-        return total, sums
+        sums = {
+            name: self.head(name).loss(logits[name], targets[name], row_weight, share, name in known)
+            for name in self.head_slots
+        }
+        means = []
+        for name, (loss, weight) in sums.items():
+            # No known target: the sum is zero, and must stay so.
+            mean = loss / (weight if totals is None else totals[name]).clamp(min=LEAST_WEIGHT)
+            factor = self.spec.weights.get(name, 1.0)
+            means.append(mean if factor == 1 else factor * mean)
+        return means[0] if len(means) == 1 else torch.stack(means).sum(), sums
 
     def target_weights(
         self, targets: Mapping[str, Tensor], row_weight: Float[Tensor, "batch"] | None = None
@@ -177,11 +185,6 @@ class Model(nn.Module):
 def _slot(place: int, name: str) -> str:
     """A name that a module may have, for a column that may be called anything: a place and the readable rest."""
     return f"{place}_{re.sub(r'[^0-9A-Za-z]+', '_', name)}"
-
-
-def _nonzero(weight: Tensor) -> Tensor:
-    """The weight sum, or one where it is zero: no known target then gives a loss of zero, not NaN."""
-    return torch.where(weight > 0, weight, torch.ones_like(weight))
 
 
 def _at(place: str, build: Any) -> Any:

@@ -5,6 +5,7 @@ Only mixup and cutmix look at a second row: the neighbour in the batch.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -147,7 +148,7 @@ def _mixed(inputs: dict[str, Tensor], batch: Batch, spec: AugmentSpec, seed: int
             blend = weight * part.float() + (1 - weight) * part[partner].float()
             mixed[name] = blend.round().to(part.dtype)
     partners = {name: target[partner] for name, target in batch.targets.items()}
-    return Batch(mixed, batch.targets, batch.weight, batch.rows, Mix(partners, share))
+    return Batch(mixed, batch.targets, batch.weight, batch.rows, Mix(partners, share), batch.known)
 
 
 def _beta(rows: NDArray[np.int64], alpha: float, seed: int, epoch: int) -> NDArray[np.float32]:
@@ -163,7 +164,7 @@ def augment(batch: Batch, spec: AugmentSpec, seed: int, epoch: int) -> Batch:
     inputs = {name: _change_part(name, part, batch, spec, seed, epoch) for name, part in batch.inputs.items()}
     if (spec.mixup or spec.cutmix) and any(name.endswith(".pixels") for name in inputs):
         return _mixed(inputs, batch, spec, seed, epoch)
-    return Batch(inputs, batch.targets, batch.weight, batch.rows)
+    return replace(batch, inputs=inputs)
 
 
 OFF = AugmentSpec()

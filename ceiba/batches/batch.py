@@ -30,6 +30,8 @@ class Batch:
     weight: Tensor | None
     rows: NDArray[np.int64]
     mix: Mix | None = None
+    known: frozenset[str] = frozenset()
+    """Targets that are there for every row of the data set."""
 
     @property
     def num_rows(self) -> int:
@@ -49,6 +51,7 @@ class Batch:
                 {name: target.to(device, non_blocking=True) for name, target in self.mix.targets.items()},
                 self.mix.share.to(device, non_blocking=True),
             ),
+            self.known,
         )
 
     def parts(self, count: int) -> "list[Batch]":
@@ -63,6 +66,7 @@ class Batch:
             None if self.weight is None else self.weight[rows],
             self.rows[rows],
             self.mix and Mix({name: target[rows] for name, target in self.mix.targets.items()}, self.mix.share[rows]),
+            self.known,
         )
 
 
@@ -74,4 +78,4 @@ def gather(arrays: Arrays, positions: NDArray[np.int64]) -> Batch:
         inputs[name] = torch.from_numpy(rows)
     targets = {name: torch.from_numpy(target[positions]) for name, target in arrays.targets.items()}
     weight = None if arrays.weight is None else torch.from_numpy(arrays.weight[positions])
-    return Batch(inputs, targets, weight, arrays.rows[positions])
+    return Batch(inputs, targets, weight, arrays.rows[positions], known=arrays.known)

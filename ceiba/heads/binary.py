@@ -58,20 +58,29 @@ class Binary(Head):
         return target >= 0
 
     def row_losses(
-        self, logits: Float[Tensor, "batch *member"], target: Int[Tensor, "batch"], present: Bool[Tensor, "batch"]
+        self,
+        logits: Float[Tensor, "batch *member"],
+        target: Int[Tensor, "batch"],
+        present: Bool[Tensor, "batch"] | None,
     ) -> Float[Tensor, "batch *member"]:
         """-y log σ(z) - (1 - y) log σ(-z), written as max(z, 0) - y z + log(1 + e^-|z|) so that nothing overflows;
         times (1 - p)^γ, p being the probability of the row's class.
 
         Source: focal loss: Lin et al. 2017, arXiv:1708.02002, equation 4.
         """
-        soft = target * (1 - self.label_smoothing) + self.label_smoothing / 2
-        truth = like_members(soft.to(logits.dtype), logits, self.members)
+        soft = target.to(logits.dtype)
+        if self.label_smoothing:
+            soft = soft * (1 - self.label_smoothing) + self.label_smoothing / 2
+        truth = like_members(soft, logits, self.members)
         loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
         if self.focal:
             side = like_members((1 - 2 * target).to(logits.dtype), logits, self.members)
             loss = loss * (self.focal * F.logsigmoid(side * logits)).exp()
         return loss
+
+    @property
+    def weighs_targets(self) -> bool:
+        return self.weights is not None
 
     def target_weight(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"] | None:
         return None if self.weights is None else self.weights[target]

@@ -53,7 +53,7 @@ class Classes(Head):
         self,
         logits: Float[Tensor, "batch *member classes"],
         target: Int[Tensor, "batch"],
-        present: Bool[Tensor, "batch"],
+        present: Bool[Tensor, "batch"] | None,
     ) -> Float[Tensor, "batch *member"]:
         """(1 - p_y)^γ · (-(1 - ε) log p_y - ε/C Σ_c log p_c), with p = softmax(logits).
 
@@ -69,6 +69,10 @@ class Classes(Head):
             # 1 - p_y as the sum of the other classes: its logarithm, and so any power, has a gradient where p_y is 1.
             loss = loss * (self.focal * log_p.scatter(-1, place.long(), -math.inf).logsumexp(-1)).exp()
         return loss
+
+    @property
+    def weighs_targets(self) -> bool:
+        return self.weights is not None
 
     def target_weight(self, target: Int[Tensor, "batch"]) -> Float[Tensor, "batch"] | None:
         return None if self.weights is None else self.weights[target]

@@ -49,12 +49,14 @@ class Labels(Head):
         self,
         logits: Float[Tensor, "batch *member label"],
         target: Float[Tensor, "batch label"],
-        present: Bool[Tensor, "batch label"],
+        present: Bool[Tensor, "batch label"] | None,
     ) -> Float[Tensor, "batch *member"]:
         """Mean over the known labels of -w_l y_l log σ(z_l) - (1 - y_l) log σ(-z_l)."""
         truth = like_members(target.to(logits.dtype), logits, self.members)
-        known = like_members(present, logits, self.members)
         loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="none", pos_weight=self.weights)
+        if present is None:
+            return loss.mean(-1)
+        known = like_members(present, logits, self.members)
         return (loss * known).sum(-1) / known.sum(-1).clamp(min=1)
 
     def combine(self, logits: Float[Tensor, "batch *member label"]) -> Float[Tensor, "batch label"]:

@@ -55,7 +55,10 @@ class Regression(Head):
         return target.isfinite()
 
     def row_losses(
-        self, logits: Float[Tensor, "batch *member"], target: Float[Tensor, "batch"], present: Bool[Tensor, "batch"]
+        self,
+        logits: Float[Tensor, "batch *member"],
+        target: Float[Tensor, "batch"],
+        present: Bool[Tensor, "batch"] | None,
     ) -> Float[Tensor, "batch *member"]:
         """As the spec's `loss` says. Sources: Huber 1964, "Robust estimation of a location parameter", section 2;
         quantile: Koenker & Bassett 1978, "Regression quantiles", equation 1.2."""
@@ -81,7 +84,10 @@ class PoissonRegression(Regression):
         self.mean, self.std = output.mean, output.std
 
     def row_losses(
-        self, logits: Float[Tensor, "batch *member"], target: Float[Tensor, "batch"], present: Bool[Tensor, "batch"]
+        self,
+        logits: Float[Tensor, "batch *member"],
+        target: Float[Tensor, "batch"],
+        present: Bool[Tensor, "batch"] | None,
     ) -> Float[Tensor, "batch *member"]:
         """rate - y log(rate), the negative logarithm of the Poisson likelihood but for log(y!).
 

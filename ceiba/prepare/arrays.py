@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,6 +46,15 @@ class Arrays:
     """Each row's weight in the loss, or nothing where all weigh alike."""
     rows: NDArray[np.int64] = field(repr=False)
     """Each row's position in the file it came from: its address for keyed randomness."""
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The outputs whose target no row lacks: no negative class and no NaN."""
+        return frozenset(name for name, target in self.targets.items() if _is_known(target))
+
+
+def _is_known(target: Array) -> bool:
+    return bool(np.all(target >= 0 if target.dtype.kind in "iu" else np.isfinite(target)))
 
 
 def prepare_arrays(

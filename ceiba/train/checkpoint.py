@@ -37,6 +37,8 @@ class Progressed:
     """Steps that were not taken, because a loss or a gradient was not finite."""
     settings: dict[str, Any] = field(default_factory=dict)
     """What `auto` chose, and what it measured."""
+    notes: list[str] = field(default_factory=list)
+    """What went wrong with checkpoints."""
     rolled_back: int = 0
     """How often the run went back to an earlier checkpoint's weights."""
 
@@ -120,11 +122,13 @@ def load_checkpoint(folder: Path, identity: Mapping[str, str]) -> tuple[Progress
         except BundleError as error:
             reasons.append(f"{path.name}: {error}")
             continue
-        for reason in reasons:
-            say(f"Damaged checkpoint passed over: {reason} Resuming from {path.name} instead.")
+        told = [f"Damaged checkpoint passed over: {reason} Resuming from {path.name} instead." for reason in reasons]
+        for one in told:
+            say(one)
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         _same(state.pop("identity"), identity, path)
         weights = {file.stem: load(file.read_bytes()) for file in path.glob("*.safetensors")}
+        state["notes"] += told
         return Progressed(**state), weights
     found = "; ".join(reasons) or "none"
     raise InputError(f"{folder} must hold a checkpoint to resume from", found, "Start without --resume")

@@ -46,6 +46,8 @@ class Trained:
     """Number format, memory format, threads and compilation, and what was measured to choose them."""
     skipped: tuple[int, ...] = ()
     """Steps that were not taken, because a loss or a gradient was not finite."""
+    checkpoint_notes: tuple[str, ...] = ()
+    """Damaged checkpoints that were passed over."""
     stall_seconds: float = 0.0
     """For how long training stood still for the sake of checkpoints."""
 
@@ -61,11 +63,12 @@ class Trained:
     def notes(self) -> list[str]:
         """What went wrong on the way, and the user should know."""
         if not self.skipped:
-            return []
+            return list(self.checkpoint_notes)
         steps = listed([f"{step:,}" for step in self.skipped[:MOST_STEPS_TOLD]])
         return [
+            *self.checkpoint_notes,
             f"{len(self.skipped):,} of {self.steps:,} training steps were skipped, since their loss or gradient was "
-            f"not finite: {steps}{' ...' if len(self.skipped) > MOST_STEPS_TOLD else ''}; log.jsonl names their rows"
+            f"not finite: {steps}{' ...' if len(self.skipped) > MOST_STEPS_TOLD else ''}; log.jsonl names their rows",
         ]
 
 
@@ -298,7 +301,7 @@ def fit(
     rows = run.at.step * train.batch_rows
     return Trained(
         run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9),
-        stopped_early, run.at.settings, tuple(run.at.skipped), saver.stall_s,
+        stopped_early, run.at.settings, tuple(run.at.skipped), tuple(run.at.notes), saver.stall_s,
     )  # fmt: skip
 
 

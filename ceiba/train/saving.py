@@ -1,5 +1,6 @@
 """When checkpoints are written, and by whom: a thread of their own, while training goes on."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 from ceiba.base.errors import CeibaError
-from ceiba.base.files import free_bytes
+from ceiba.base.files import MARK, free_bytes
+from ceiba.base.ranks import leads
 from ceiba.train.checkpoint import num_bytes, save_checkpoint
 from ceiba.train.spec import CheckpointSpec
 from ceiba.train.step import Run
@@ -19,6 +21,10 @@ class Saver:
 
     def __init__(self, folder: Path, identity: Mapping[str, str], spec: CheckpointSpec):
         self.folder, self.identity, self.spec = folder, identity, spec
+        for left in (
+            folder.glob(f"{MARK}*") if leads() else ()
+        ):  # of a process that was killed while it wrote; the run's folder is held
+            shutil.rmtree(left, ignore_errors=True)
         self.stall_s = 0.0
         """For how long training stood still for the sake of checkpoints."""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-checkpoint")

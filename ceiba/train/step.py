@@ -95,7 +95,7 @@ class Run:
             raw = self.shared(batch.inputs)
         logits = {name: value.float() for name, value in raw.items()}
         if batch.mix is None:
-            loss, _ = self.model.score(logits, batch.targets, batch.weight, totals=totals)
+            loss, _ = self.model.score(logits, batch.targets, batch.weight, totals=totals, known=batch.known)
             return loss
         share = batch.mix.share
         weight = torch.ones_like(share) if batch.weight is None else batch.weight

@@ -55,7 +55,7 @@ def validate(
         with compute_in(precision, device):
             raw = model(moved.inputs)
         raw = {name: value.float() for name, value in raw.items()}
-        loss, _ = model.score(raw, moved.targets, moved.weight)
+        loss, _ = model.score(raw, moved.targets, moved.weight, known=moved.known)
         loss_sum += loss * batch.num_rows
         for name, combined in model.combine(raw).items():
             logits[name].append(combined.cpu().numpy())

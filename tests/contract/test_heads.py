@@ -104,6 +104,16 @@ def test_a_missing_target_changes_nothing_but_the_weight(name: str, knobs: dict[
 
 
 @pytest.mark.parametrize(("name", "knobs"), VARIANTS)
+@pytest.mark.parametrize("members", [0, 2])
+def test_to_know_that_all_targets_are_there_changes_no_loss(name: str, knobs: dict[str, object], members: int) -> None:
+    head, logits, target = build(name, members, **knobs), logits_of(name, members), targets(name)
+    for weight in (None, torch.rand(ROWS)):
+        for share in (None, torch.rand(ROWS)):
+            plain, known = (head.loss(logits, target, weight, share, is_known=given) for given in (False, True))
+            torch.testing.assert_close(known, plain)
+
+
+@pytest.mark.parametrize(("name", "knobs"), VARIANTS)
 def test_no_known_target_gives_zero_and_no_gradient(name: str, knobs: dict[str, object]) -> None:
     head, logits, target = build(name, **knobs), logits_of(name, rows=1).requires_grad_(), targets(name, 1)
     total, weight = head.loss(logits, missing(target, 0))

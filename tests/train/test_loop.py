@@ -128,8 +128,9 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Capt
     content = bytearray(newest.read_bytes())
     content[-5] ^= 1
     newest.write_bytes(content)
-    resumed, _ = train(tmp_path / "cut", resume=True)
+    resumed, result = train(tmp_path / "cut", resume=True)
     assert "Damaged checkpoint" in capsys.readouterr().err
+    assert [note.startswith("Damaged checkpoint passed over") for note in result.notes] == [True]
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in weights(undisturbed).items())
 
 
@@ -327,6 +328,14 @@ def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch
     undisturbed, _ = train(tmp_path / "whole")
     resumed, _ = train(tmp_path, resume=True)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in weights(undisturbed).items())
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "checkpoints" / ".ceiba-tmp-step-000000005-1-abc"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(b"half")
+    train(tmp_path, epochs=1)
+    assert not left.exists()
 
 
 def test_a_stop_while_validating_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
