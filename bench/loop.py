@@ -117,7 +117,7 @@ def ready(case: Case, steps: int, threads: int) -> Ready:
     recipe = read_recipe(ROOT / "recipes" / f"{case.recipe}.yaml", overrides)
     splits = load_splits(recipe.data, list(recipe.outputs))
     recipe = complete(recipe, splits.train, profile(splits.train, list(recipe.outputs), {}).kinds)
-    fields = fit_fields(splits.train, recipe.own_inputs, recipe.own_outputs)
+    fields = fit_fields(splits.train, recipe.input_fields, recipe.output_fields)
     answers = answers_of(recipe, fields)
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields))
     rows = recipe.train.batch_rows

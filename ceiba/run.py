@@ -101,7 +101,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
 def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
     fields = fit_fields(
-        splits.train, recipe.own_inputs, recipe.own_outputs, shared=recipe.shared_inputs, seed=recipe.train.seed
+        splits.train, recipe.input_fields, recipe.output_fields, shared=recipe.shared_inputs, seed=recipe.train.seed
     )
     frames = splits.parts()
     arrays = {

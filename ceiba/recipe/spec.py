@@ -249,9 +249,9 @@ class Recipe(Spec):
         return self.name or (Path(first).name.split(".")[0] if isinstance(first, str | Path) else "table")
 
     @property
-    def own_inputs(self) -> dict[str, FieldSpec]:
-        """The field of every input that does not use another's."""
-        return {name: one.field for name, one in (self.inputs or {}).items() if one.share is None}
+    def input_fields(self) -> dict[str, FieldSpec]:
+        """The field of every input; one that uses another's is fitted with it."""
+        return {name: one.field for name, one in (self.inputs or {}).items()}
 
     @property
     def shared_inputs(self) -> dict[str, str]:
@@ -259,7 +259,7 @@ class Recipe(Spec):
         return {name: one.share for name, one in (self.inputs or {}).items() if one.share is not None}
 
     @property
-    def own_outputs(self) -> dict[str, FieldSpec]:
+    def output_fields(self) -> dict[str, FieldSpec]:
         """The field of every output."""
         return {name: one.field for name, one in self.outputs.items()}
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
@@ -108,3 +109,27 @@ def test_folds_answer_every_row_once(journey: Path) -> None:
     right = sum(a == b for a, b in zip(answers["rich"].to_pylist(), truth, strict=True)) / 400
     assert figures["value"] == pytest.approx(right, abs=0.01)
     assert figures["low"] < figures["value"] < figures["high"]
+
+
+def test_two_columns_share_a_field_and_an_encoder(tmp_path: Path) -> None:
+    good, bad = ["good movie", "fine plot", "great cast"], ["bad movie", "poor plot", "weak cast"]
+    first = [(good if row % 2 else bad)[row % 3] for row in range(240)]
+    second = [(good if row % 4 > 1 else bad)[row % 3] for row in range(240)]
+    kind = ["yes" if row % 2 and row % 4 > 1 else "no" for row in range(240)]
+    recipe = {
+        "data": {"train": str(tmp_path / "rows.parquet")},
+        "inputs": {
+            "first": {"type": "text", "tokenizer": "word", "encoder": "mean"},
+            "second": {"type": "text", "share": "first"},
+        },
+        "outputs": {"kind": "category"},
+        "train": {"epochs": 30, "optimizer": {"lr": 0.02}},
+        "evaluate": {"baselines": False},
+    }
+    pq.write_table(pa.table({"first": first, "second": second, "kind": kind}), tmp_path / "rows.parquet")
+    run = ceiba.train(recipe, out=tmp_path / "run")
+    assert run.report["metrics"]["test"]["kind"]["accuracy"]["value"] > 0.9
+    weights = run.bundle.read("weights.safetensors")
+    assert weights.count(b"embedding") == 1
+    answers = ceiba.open(run.bundle.folder).predict([{"first": "good movie", "second": "fine plot"}])
+    assert [one["kind"] for one in answers] == ["yes"]
