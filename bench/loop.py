@@ -1,6 +1,6 @@
 """Steps a second of Ceiba's training loop beside a loop written by hand, A B A B in one process, float32.
 
-python -m bench.loop [mlp cnn lstm transformer] [--plain] [--rounds 7] [--threads 1] [--cpu] [--quick]
+python -m bench.loop [mlp cnn lstm transformer] [--auto] [--plain] [--rounds 7] [--threads 1] [--cpu] [--quick]
 
 A is `ceiba.train.fit` as a recipe runs it: mapped arrays, keyed order, seeds, schedule, clipping, fused AdamW, log.
 Its time is that of an epoch's steps, from asking for the first batch to asking for one after the last.
@@ -8,6 +8,7 @@ B is what one writes by hand: the encoded rows are tensors in memory, shuffled b
 `zero_grad`, forward, torch's own loss, `backward`, `clip_grad_norm_`, fused AdamW. No seeds, no schedule, no log.
 Both train copies of one model. B uses Ceiba's Dropout too; with `--plain`, torch's. All texts are cut to one
 length: what Ceiba gains by keeping texts of like length together is not counted here.
+With `--auto` A computes in what `auto` chooses on this machine (number and memory format, threads), B as before.
 
 `transformer` has the shape of a small GPT (dim 384, 6 layers, 6 heads, 256 bytes of text; 11 M parameters), but it is
 an encoder with a head for classes: without a causal mask, and without logits over the vocabulary.
@@ -39,11 +40,15 @@ from ceiba.model import Model, build_model
 from ceiba.prepare import Arrays, fit_fields, load_splits, prepare_arrays, profile
 from ceiba.recipe import answers_of, complete, model_spec, output_layouts, read_recipe
 from ceiba.train import TrainSpec, fit
+from ceiba.train.auto import choose
 
-OFF = ("train.ema=0", "train.augment={}", "train.precision=fp32", "train.channels_last=false", "train.epochs=1")
+OFF = ("train.ema=0", "train.augment={}", "train.precision=fp32", "train.channels_last=false", "train.epochs=1",
+       "train.compile=false")  # fmt: skip
 GPT = "{type: text, max_tokens: 256, tokenizer: {type: bpe, vocab: 258}, encoder: {type: transformer, %s}}"
 
 
+THREADS = [1]
+"""Of the loop written by hand."""
 clock: Callable[[], float] = time.process_time if "--cpu" in sys.argv else time.perf_counter
 
 
@@ -55,17 +60,19 @@ class Case:
     overrides: tuple[str, ...]
     steps: int
     bar: float
+    auto_bar: float
+    """The same with `--auto`."""
     tokens: int | None = None
     """Length of every text."""
 
 
 CASES = {
-    "mlp": Case("adult", ("model.table={type: mlp}",), 127, 0.95),
-    "cnn": Case("fashion_cnn", (), 60, 0.97),
-    "lstm": Case("ag_news_lstm", (), 60, 0.97, tokens=40),
+    "mlp": Case("adult", ("model.table={type: mlp}",), 127, 0.95, 0.95),
+    "cnn": Case("fashion_cnn", (), 60, 0.97, 1.9),
+    "lstm": Case("ag_news_lstm", (), 60, 0.97, 0.97, tokens=40),
     "transformer": Case(
         "ag_news_transformer",
-        (f"inputs.text={GPT % 'layers: 6, heads: 6'}", "model.dim=384", "train.batch_rows=4"), 5, 0.97, tokens=256,
+        (f"inputs.text={GPT % 'layers: 6, heads: 6'}", "model.dim=384", "train.batch_rows=4"), 5, 0.97, 1.6, tokens=256,
     ),
 }  # fmt: skip
 
@@ -138,6 +145,7 @@ def by_hand_s(one: Ready, model: Model, inputs: dict[str, Tensor], target: Tenso
     ((name, answer),) = one.answers.items()
     loss_of = F.cross_entropy if answer.kind == "classes" else F.binary_cross_entropy_with_logits
     model.train()
+    torch.set_num_threads(THREADS[0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     began = clock()
     for rows in torch.randperm(len(target)).split(one.train.batch_rows):
@@ -158,9 +166,22 @@ def plain(model: nn.Module) -> None:
                 setattr(module, name, nn.Dropout(child.share))
 
 
-def measured(case: Case, rounds: int, steps: int, threads: int, is_plain: bool) -> list[str]:
+def with_auto(one: Ready, threads: int) -> Ready:
+    """The same in the settings that `auto` chooses for a training of many epochs."""
+    free = {"precision": "auto", "channels_last": "auto", "threads": None, "epochs": 10_000}
+    chosen = choose(one.model, one.train, one.valid, one.answers, one.spec.model_copy(update=free)).settings
+    torch.set_num_threads(threads)
+    print(f"auto: {chosen}", file=sys.stderr)
+    kept = {"precision": chosen.precision, "channels_last": chosen.channels_last, "threads": chosen.threads}
+    return replace(one, spec=one.spec.model_copy(update=kept))
+
+
+def measured(case: Case, rounds: int, steps: int, threads: int, is_plain: bool, is_auto: bool) -> list[str]:
     """The cells of one case: steps a second of both, and the median of the ratios."""
     one = ready(case, steps, threads)
+    bar = case.auto_bar if is_auto else case.bar
+    if is_auto:
+        one = with_auto(one, threads)
     by_hand = copy.deepcopy(one.model)
     if is_plain:
         plain(by_hand)
@@ -176,7 +197,7 @@ def measured(case: Case, rounds: int, steps: int, threads: int, is_plain: bool) 
     ours, hand = (per_round / median([pair[side] for pair in warm]) for side in (0, 1))
     return [
         f"{one.model.num_parameters / 1e6:.2f}", f"{ours:.1f}", f"{hand:.1f}", f"{ratio:.3f}",
-        f"{ratios[0]:.3f} to {ratios[-1]:.3f}", f"{case.bar}", "yes" if ratio >= case.bar else "NO",
+        f"{ratios[0]:.3f} to {ratios[-1]:.3f}", f"{bar}", "yes" if ratio >= bar else "NO",
     ]  # fmt: skip
 
 
@@ -184,19 +205,20 @@ def main() -> None:
     """Print a row a case."""
     parser = argparse.ArgumentParser(prog="bench.loop")
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; all when left out")
+    parser.add_argument("--auto", action="store_true", help="Ceiba in the settings that auto chooses")
     parser.add_argument("--plain", action="store_true", help="torch's own dropout in the loop written by hand")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", action="store_true", help="seconds of the processor, for a machine that is not idle")
     parser.add_argument("--quick", action="store_true", help="two rounds of few steps: only to see that it runs")
     given = parser.parse_args()
+    THREADS[0] = given.threads
     torch.set_num_threads(given.threads)
     rows = []
     for name in given.cases or CASES:
         steps = min(CASES[name].steps, 3) if given.quick else CASES[name].steps
-        rows.append(
-            [name, *measured(CASES[name], 2 if given.quick else given.rounds, steps, given.threads, given.plain)]
-        )
+        rounds = 2 if given.quick else given.rounds
+        rows.append([name, *measured(CASES[name], rounds, steps, given.threads, given.plain, given.auto)])
     head = ["model", "parameters, M", "Ceiba steps/s", "by hand steps/s", "ratio", "ratios", "bar", "reached"]
     print_table(head, rows)
 

@@ -66,11 +66,15 @@ def defaults(model: Model, spec: TrainSpec) -> Settings:
 
 
 def candidates(model: Model, spec: TrainSpec, base: Settings) -> Iterator[dict[str, object]]:
-    """Changes worth a try, each on top of the best so far."""
-    if spec.precision == "auto" and any(isinstance(part, WIDE) for part in model.modules()):
+    """Changes of the defaults worth a try."""
+    wide = spec.precision == "auto" and any(isinstance(part, WIDE) for part in model.modules())
+    images = spec.channels_last == "auto" and any(isinstance(part, nn.Conv2d) for part in model.modules())
+    if wide:
         yield {"precision": "bf16"}
-    if spec.channels_last == "auto" and any(isinstance(part, nn.Conv2d) for part in model.modules()):
+    if images:
         yield {"channels_last": True}
+    if wide and images:
+        yield {"precision": "bf16", "channels_last": True}
     if spec.threads is None and pick_device(spec.device) == "cpu" and base.threads > 1:
         yield {"threads": base.threads // 2}
 
@@ -81,7 +85,7 @@ def choose(model: Model, batches: Batches, valid: Batches, answers: Mapping[str,
     Costs a few steps where training takes seconds, and at most 5 s or a twentieth of the training where it takes longer
     (compiling apart).
     """
-    best = defaults(model, spec)
+    base = best = defaults(model, spec)
     tries = list(candidates(model, spec, best))
     may_compile = spec.compile == "auto" and not batches.lengths_differ
     if not tries and not may_compile:
@@ -100,10 +104,11 @@ def choose(model: Model, batches: Batches, valid: Batches, answers: Mapping[str,
     for change in tries if base_s * steps >= WORTH_S else ():
         if time.monotonic() - began > limit_s:
             break
-        candidate = replace(best, **change)  # type: ignore[arg-type]
+        candidate = replace(best if "threads" in change else base, **change)  # type: ignore[arg-type]
         found_s = seconds(candidate)
         measured.append({**asdict(candidate), "step_seconds": found_s})
-        if found_s * GAIN <= best_s:
+        least_s = best_s / GAIN if "threads" in change else min(base_s / GAIN, best_s)
+        if found_s <= least_s:
             best, best_s = candidate, found_s
     if may_compile and best_s * steps >= COMPILE_WORTH_S:
         candidate = replace(best, compile=True)
