@@ -63,7 +63,8 @@ def test_a_clear_gain_is_taken_and_a_small_one_is_not(monkeypatch: pytest.Monkey
     found = choose(monkeypatch, {"bf16": 0.9, "channels_last": 0.95, "2 threads": 0.9})
     assert found.settings == auto.Settings("bf16", True, 4, False)
     found = choose(monkeypatch, {"bf16": 0.9, "channels_last": 0.5, "2 threads": 0.5, "compile": 0.9})
-    assert found.settings == auto.Settings("fp32", True, 2, False)
+    assert found.settings == auto.Settings("bf16", True, 2, False)
+    assert choose(monkeypatch, {"bf16": 0.9, "channels_last": 0.97}).settings == auto.Settings("fp32", False, 4, False)
 
 
 def test_what_the_recipe_says_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
