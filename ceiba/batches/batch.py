@@ -56,8 +56,10 @@ class Batch:
 
     def parts(self, count: int) -> "list[Batch]":
         """The same rows in at most `count` smaller batches of about one size, in their order."""
+        if count == 1:
+            return [self]
         edges = np.linspace(0, self.num_rows, min(count, self.num_rows) + 1).astype(int)
-        return [self._rows(slice(start, stop)) for start, stop in pairwise(edges.tolist())] if count > 1 else [self]
+        return [self._rows(slice(start, stop)) for start, stop in pairwise(edges.tolist())]
 
     def _rows(self, rows: slice) -> "Batch":
         return Batch(

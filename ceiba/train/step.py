@@ -1,5 +1,6 @@
 """One training in progress, and one step of it: forward, loss, backward, check, clip, step."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -71,7 +72,7 @@ class Run:
         """Constants of layers that are endless on purpose, of which no mean can be taken."""
         self.norm = torch.zeros((), device=self.device)
         """Length of the last gradient, before it was clipped."""
-        self.checks: list[Tensor] = []
+        self.checks: list[Tensor | bool] = []
         """Of each step since they were last read: whether its loss or gradient was not finite."""
         self.wish, self.wishes = 0, torch.zeros((), device=self.device)
         """What this process asks all to do after the step (a bit each: stop, save), and what all asked for together."""
@@ -142,21 +143,23 @@ class Run:
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, self.norm)
         self.norm = whole({"norm": self.norm})["norm"]
-        # Zero times what is not finite is NaN, which is not zero. All processes have one norm, and not one loss.
-        bad = (loss + self.norm if self.world.is_alone else self.norm) * 0 != 0
+        checked = loss + self.norm if self.world.is_alone else self.norm  # all processes have one norm, not one loss
+        # On an accelerator nobody must wait for the answer; here it is at hand, and cheaper as a plain number.
+        bad = ~checked.isfinite() if self.device.type != "cpu" else not math.isfinite(checked)
         self.checks.append(bad)
         if self.spec.clip_value is not None:
             torch.nn.utils.clip_grad_value_(self.parameters, self.spec.clip_value)
         self._apply(bad)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:  # as zero_grad does, without its records for a profiler
+            parameter.grad = None
         if self.mean:
             self._update_mean()
         self.at.step += 1
-        return loss.masked_fill(bad, 0)
+        return loss.masked_fill(bad, 0) if isinstance(bad, Tensor) else torch.zeros_like(loss) if bad else loss
 
-    def _apply(self, bad: Tensor) -> None:
+    def _apply(self, bad: Tensor | bool) -> None:
         """Take the step unless the check failed: on an accelerator its fused kernel looks, so that nobody waits."""
-        if self.device.type == "cpu" or not self.optimizer.defaults.get("fused"):
+        if isinstance(bad, bool) or not self.optimizer.defaults.get("fused"):
             if not bad:
                 self.take_step()
             return
@@ -169,7 +172,9 @@ class Run:
         if not checks:
             return []
         first = self.at.step - len(checks)
-        return [first + place for place in torch.stack(checks).nonzero().flatten().tolist()]
+        tensors = [check for check in checks if isinstance(check, Tensor)]
+        found = torch.stack(tensors).tolist() if tensors else checks
+        return [first + place for place, bad in enumerate(found) if bad]
 
     def _update_mean(self) -> None:
         """The plain mean of the weights, or an exponential one whose decay is smaller while few steps are behind it."""
