@@ -30,9 +30,9 @@ class CeibaError(Exception):
             parts.append(do.rstrip("."))
         super().__init__(" ".join(part if part.endswith("?") else part + "." for part in parts))
 
-    def __reduce__(self) -> tuple[type["CeibaError"], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[type["CeibaError"], tuple[object, ...], dict[str, object]]:
         """How another process makes the same error."""
-        return type(self), (self.rule, self.got, self.do)
+        return type(self), (self.rule, self.got, self.do), vars(self)
 
     def at(self, where: str) -> "CeibaError":
         """The same error with its place in front; called once, at the border that knows the place."""

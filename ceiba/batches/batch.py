@@ -1,7 +1,9 @@
 """One step's tensors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -41,35 +43,25 @@ class Batch:
         """The same batch on another device; on the CPU, itself."""
         if device.type == "cpu":
             return self
-        return Batch(
-            {name: part.to(device, non_blocking=True) for name, part in self.inputs.items()},
-            {name: target.to(device, non_blocking=True) for name, target in self.targets.items()},
-            None if self.weight is None else self.weight.to(device, non_blocking=True),
-            self.rows,
-            self.mix
-            and Mix(
-                {name: target.to(device, non_blocking=True) for name, target in self.mix.targets.items()},
-                self.mix.share.to(device, non_blocking=True),
-            ),
-            self.known,
-        )
+        return self._changed(lambda part: part.to(device, non_blocking=True), self.rows)
 
     def parts(self, count: int) -> "list[Batch]":
         """The same rows in at most `count` smaller batches of about one size, in their order."""
         if count == 1:
             return [self]
-        edges = np.linspace(0, self.num_rows, min(count, self.num_rows) + 1).astype(int)
-        return [self._rows(slice(start, stop)) for start, stop in pairwise(edges.tolist())]
+        edges = np.linspace(0, self.num_rows, min(count, self.num_rows) + 1).astype(int).tolist()
+        places = [slice(start, stop) for start, stop in pairwise(edges)]
+        return [self._changed(itemgetter(place), self.rows[place]) for place in places]
 
-    def _rows(self, rows: slice) -> "Batch":
-        return Batch(
-            {name: part[rows] for name, part in self.inputs.items()},
-            {name: target[rows] for name, target in self.targets.items()},
-            None if self.weight is None else self.weight[rows],
-            self.rows[rows],
-            self.mix and Mix({name: target[rows] for name, target in self.mix.targets.items()}, self.mix.share[rows]),
-            self.known,
-        )
+    def _changed(self, change: Callable[[Tensor], Tensor], rows: NDArray[np.int64]) -> "Batch":
+        """Every tensor changed alike."""
+
+        def each(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: change(tensor) for name, tensor in tensors.items()}
+
+        weight = None if self.weight is None else change(self.weight)
+        mix = None if self.mix is None else Mix(each(self.mix.targets), change(self.mix.share))
+        return Batch(each(self.inputs), each(self.targets), weight, rows, mix, self.known)
 
 
 def gather(arrays: Arrays, positions: NDArray[np.int64]) -> Batch:

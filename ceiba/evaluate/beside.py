@@ -49,12 +49,14 @@ def fit_beside(
 def _learn_there(
     other: Helper, held: Mapping[str, Frame], train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int
 ) -> Baselines:
-    columns = [*fields.inputs, *fields.outputs]
-    found: Baselines = other.call(_learn, train.select(columns).to_table(), fields, answers, seed)
-    inputs = list(fields.inputs)
-    scores: dict[str, Scores] = {
-        frame.identity: other.call(_score, frame.select(inputs).to_table()) for frame in held.values()
-    }
+    columns, inputs = [*fields.inputs, *fields.outputs], list(fields.inputs)
+    try:
+        found: Baselines = other.call(_learn, train.select(columns).to_table(), fields, answers, seed)
+        scores: dict[str, Scores] = {
+            frame.identity: other.call(_score, frame.select(inputs).to_table()) for frame in held.values()
+        }
+    except ChildProcessError:  # the system ended it, for want of memory perhaps: a training is not lost for that
+        return fit_baselines(train, fields, answers, seed)
     return replace(found, ask=lambda _, frame: scores[frame.identity])
 
 

@@ -109,7 +109,7 @@ class Head(nn.Module, ABC):
 
         The two are given apart, so that a mean over several batches or ranks is exact. No known target gives (0, 0).
         The share s_i is how far a row answers for this target, where it answers for several (mixup). `is_known` says
-        that every target is there, which spares the short steps of small models a third of their loss's time.
+        that every target is there, which spares small models much of what a loss costs.
         """
         present = None if is_known else self.present(target)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))

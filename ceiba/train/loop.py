@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ceiba import __version__
 from ceiba.answers import Answer
@@ -199,8 +200,8 @@ class Loop:
                 "Lower train.optimizer.lr or look for extreme values",
             )
         self.saver.wait()
+        run.world.wait()  # all must find the same checkpoints
         if rule.policy == "rollback" and any(self.saver.folder.glob("step-*")):
-            run.world.wait()
             step = run.roll_back(self.saver.folder, self.saver.identity)
             run.at.rolled_back += 1
             self.progress.line(f"step {run.at.step}: back to the weights of step {step}")
@@ -272,23 +273,24 @@ def fit(
     world = World(spec.parallel, torch.device(pick_device(spec.device)))
     if world.cuts and (spec.l1 or spec.l2):
         raise RecipeError("train.l1 and l2 need whole weights", "parallel: fsdp", "Use parallel: ddp, or decay")
+    checkpoints = folder / "checkpoints"
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
+        weights: dict[str, dict[str, Tensor]] = {}
+        if resume:  # in the settings that the run began with
+            at, weights = load_checkpoint(checkpoints, identity)
+        else:
+            at = Progressed(settings=world.agree(lambda: choose(model, train, valid, answers, spec)).to_json())
+        settings = Settings(**{name: at.settings[name] for name in Settings.__dataclass_fields__})
+        if settings.threads != torch.get_num_threads():
+            torch.set_num_threads(settings.threads)
         # A model that is cut into shares cannot be put together again in place.
-        run = _begin(
-            world,
-            deepcopy(model) if world.cuts else model,
-            train,
-            valid,
-            answers,
-            spec,
-            folder / "checkpoints",
-            identity,
-            resume,
-        )
+        run = Run(deepcopy(model) if world.cuts else model, train, valid, answers, spec, settings, world)
+        run.go_on(at, weights)
+        run.model.train()
         kept = open_sinks(folder) if world.leads else ()
         every = [stack.enter_context(closing(sink)) for sink in (*kept, *sinks)]
-        saver = stack.enter_context(Saver(folder / "checkpoints", identity, spec.checkpoint))
+        saver = stack.enter_context(Saver(checkpoints, identity, spec.checkpoint))
         progress = stack.enter_context(Progress("Training", run.total))
         tick = stack.enter_context(traced(folder / "trace.json", spec.profile and world.leads))
         stopped_early = Loop(run, saver, every, stop, progress, tick).train()
@@ -303,31 +305,3 @@ def fit(
         run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9),
         stopped_early, run.at.settings, tuple(run.at.skipped), tuple(run.at.notes), saver.stall_s,
     )  # fmt: skip
-
-
-def _begin(
-    world: World,
-    model: Model,
-    train: Batches,
-    valid: Batches,
-    answers: Mapping[str, Answer],
-    spec: TrainSpec,
-    checkpoints: Path,
-    identity: Mapping[str, str],
-    resume: bool,
-) -> Run:
-    """A run at its first step, with settings that are measured now, or at that of a checkpoint, with those it had."""
-    if resume:
-        at, weights = load_checkpoint(checkpoints, identity)
-        settings = Settings(**{name: at.settings[name] for name in Settings.__dataclass_fields__})
-    else:
-        chosen = world.agree(lambda: choose(model, train, valid, answers, spec))
-        settings, at, weights = chosen.settings, Progressed(settings=chosen.to_json()), {}
-    if settings.threads != torch.get_num_threads():
-        torch.set_num_threads(settings.threads)
-    run = Run(model, train, valid, answers, spec, settings, world)
-    if weights:
-        run.go_on(at, weights)
-    run.at = at
-    model.train()
-    return run

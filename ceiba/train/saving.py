@@ -21,10 +21,9 @@ class Saver:
 
     def __init__(self, folder: Path, identity: Mapping[str, str], spec: CheckpointSpec):
         self.folder, self.identity, self.spec = folder, identity, spec
-        for left in (
-            folder.glob(f"{MARK}*") if leads() else ()
-        ):  # of a process that was killed while it wrote; the run's folder is held
-            shutil.rmtree(left, ignore_errors=True)
+        if leads():  # and holds the run's folder: what is half written is of a process that was killed
+            for left in folder.glob(f"{MARK}*"):
+                shutil.rmtree(left, ignore_errors=True)
         self.stall_s = 0.0
         """For how long training stood still for the sake of checkpoints."""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-checkpoint")

@@ -219,8 +219,10 @@ class Run:
         return snapshot({name: whole(values) for name, values in weights.items() if values}, self.optimizer)
 
     def go_on(self, at: Progressed, weights: dict[str, Weights]) -> None:
-        """Take the state of a checkpoint."""
+        """Take the state of a checkpoint, or with no weights only the settings of a run that begins."""
         self.at = at
+        if not weights:
+            return
         restore(self.optimizer, weights["optimizer"])
         self.model.load_state_dict(self._cut(weights["model"]))
         self.best, self.mean = self._cut(weights.get("best", {})), self._cut(weights.get("mean", {}))

@@ -52,7 +52,7 @@ class World:
             return model
         if self.parallel == "ddp":
             return DistributedDataParallel(model)
-        # Imported here alone: it takes a third of a second.
+        # Loaded here alone, since a single process has no use for it.
         fully_shard = require("torch.distributed.fsdp", "train", "share a model between processes").fully_shard
         for module in list(model.modules()):
             if isinstance(module, BLOCKS):
