@@ -48,3 +48,25 @@ def test_the_helper_gives_the_same_figures(tmp_path: Path) -> None:
         found[where] = json.loads(done.stdout.splitlines()[-1])
     assert found["helper"] == found["here"]
     assert found["here"][0]["test"]["y"]["quick"]["r2"]["value"] > 0.5
+
+
+DYING = """
+import os, signal, sys
+from ceiba.base.side_process import helper, start_helper
+start_helper()
+os.kill(helper().process, signal.SIGKILL)
+from ceiba.run import train
+recipe = {"data": {"train": sys.argv[1]}, "outputs": {"y": "number"}, "train": {"epochs": 1}}
+print(train(recipe, sys.argv[2]).report["baselines"]["test"]["y"]["quick"]["r2"]["value"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a helper is forked on Linux alone")
+def test_a_helper_that_dies_costs_no_training(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    a = random.normal(size=300)
+    pq.write_table(pa.table({"a": a, "y": 3 * a}), tmp_path / "rows.parquet")
+    words = [sys.executable, "-c", DYING, str(tmp_path / "rows.parquet"), str(tmp_path / "run")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1]) > 0.8

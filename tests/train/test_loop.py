@@ -349,6 +349,8 @@ def test_a_stop_while_validating_is_heard(tmp_path: Path, monkeypatch: pytest.Mo
     batches = Batches(arrays(100), 16, 0, spec.augment)
     with pytest.raises(Stopped, match="Stopped at step 7"):
         fit(model(), batches, valid, ANSWERS, spec, tmp_path / "cut", IDENTITY)
+    lines = [json.loads(line) for line in (tmp_path / "cut/log.jsonl").read_text().splitlines()]
+    assert not any("epoch" in line for line in lines), "the rest of the rows was validated first"
     undisturbed, whole = train(tmp_path / "whole")
     resumed, rest = train(tmp_path / "cut", resume=True)
     assert [row["valid_loss"] for row in rest.history] == [row["valid_loss"] for row in whole.history]
