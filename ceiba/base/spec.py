@@ -1,6 +1,6 @@
 """Specs: frozen, strict descriptions of one thing each, kept beside the thing they configure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Union
 
@@ -38,6 +38,15 @@ def _expand(value: object, default: str | None) -> object:
     if default is not None and isinstance(value, Mapping) and "type" not in value:
         return {"type": default, **value}
     return value
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """(dotted path, value) of everything within nested mappings that is not itself a mapping with keys."""
+    if isinstance(value, Mapping) and value:
+        for name, below in value.items():
+            yield from leaves(below, f"{path}.{name}" if path else str(name))
+    else:
+        yield path, value
 
 
 def one_of(catalog: Mapping[str, type[Spec]], default: str | None = None) -> Any:

@@ -2,15 +2,14 @@
 
 import os
 import platform
-import time
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ceiba import __version__
 from ceiba.base.optional import require
+from ceiba.cli import resolve
 from ceiba.cli.words import finish, table, words
 
 PACKAGES = (
@@ -30,8 +29,6 @@ FEATURES = (
     "i8mm",
     "sve",
 )
-MEASURE_S = 0.5
-SIDE = 1024
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +40,9 @@ def main(arguments: list[str]) -> int:
     }  # fmt: skip
     if find_spec("torch") is not None:
         torch = require("torch", "train", "measure this machine")
-        figures["peak_gflops"] = {name: peak_gflops(torch, name) for name in ("float32", "bfloat16")}
+        peak = resolve("ceiba.train.sight:peak_flops")
+        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        figures["peak_gflops"] = {name: peak(torch.device("cpu"), kind) / 1e9 for name, kind in kinds.items()}
         figures["accelerator"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     rows = [["ceiba", __version__], ["python", figures["python"]], ["cores", str(figures["cores"])]]
     rows += [["features", " ".join(figures["features"]) or "-"], ["accelerator", figures["accelerator"] or "none"]]
@@ -68,14 +67,3 @@ def cpu_features() -> list[str]:
     except OSError:
         return []
     return [feature for feature in FEATURES if feature in flags]
-
-
-def peak_gflops(torch: ModuleType, dtype: str) -> float:
-    """The best rate of a square matrix product seen in about half a second, in 10⁹ operations a second."""
-    left = torch.randn(SIDE, SIDE).to(getattr(torch, dtype))
-    best_s, end = float("inf"), time.perf_counter() + MEASURE_S
-    while time.perf_counter() < end:
-        began = time.perf_counter()
-        left @ left
-        best_s = min(best_s, time.perf_counter() - began)
-    return float(2 * SIDE**3 / best_s / 1e9)

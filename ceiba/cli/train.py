@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ceiba.base.errors import InputError
 from ceiba.base.optional import require
 from ceiba.cli import resolve
-from ceiba.cli.words import finish, metric_table, words
+from ceiba.cli.words import finish, metric_table, settable, words
 
 if TYPE_CHECKING:
     from ceiba.run import Run
@@ -25,13 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--test", metavar="DATA", help="test rows (DATA only; default: a tenth of the rows)")
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key of the recipe, e.g. train.epochs=3",
-    )
+    settable(parser, "train.epochs=3")
     parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine (torchrun)")
     given = parser.parse_args(arguments)
     if given.nproc is not None:

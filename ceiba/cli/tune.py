@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ceiba.cli import resolve
-from ceiba.cli.words import finish, table, words
+from ceiba.cli.words import finish, settable, table, words
 
 if TYPE_CHECKING:
     from ceiba.studies import Search
@@ -16,13 +16,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of the search (default: runs/NAME-tune)")
     parser.add_argument("--resume", action="store_true", help="go on with the trials in --out")
     parser.add_argument("--storage", metavar="URL", help="database that several workers share (default: in --out)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key of the recipe, e.g. tune.trials=50",
-    )
+    settable(parser, "tune.trials=50")
     given = parser.parse_args(arguments)
     search = resolve("ceiba.studies:tune")(given.recipe, given.out, given.resume, given.set, given.storage)
     print(summary(search))

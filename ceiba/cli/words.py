@@ -23,6 +23,13 @@ def words(verb: str, about: str) -> Words:
     return parser
 
 
+def settable(parser: Words, example: str) -> None:
+    """`--set`, for the verbs that take a recipe."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"override a key of the recipe, e.g. {example}"
+    )
+
+
 def finish(as_json: bool, figures: Mapping[str, Any]) -> int:
     """The last line of a verb, where it was asked for."""
     if as_json:

@@ -1,6 +1,5 @@
 """The figure of every row, kept beside a report so that two runs which measured the same rows can be paired."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from ceiba.evaluate.gather import Scored
 from ceiba.metrics import per_row
-from ceiba.read import Frame
+from ceiba.read import Frame, table_digest
 
 PAIRED = {"binary": "accuracy", "classes": "accuracy", "labels": "subset_accuracy", "number": "squared_error"}
 """Answer kind → the figure that is compared row by row."""
@@ -49,10 +48,7 @@ class RowScores:
 
 def hash_of_truths(frame: Frame, name: str) -> str:
     """Equal for the same truths in the same order, however they were learnt or cut into batches."""
-    digest = hashlib.sha256()
-    for chunk in frame.column(name):
-        digest.update("".join(f"{value!r}\x1f" for value in chunk.to_pylist()).encode())
-    return digest.hexdigest()[:32]
+    return table_digest(frame.select([name]).to_table())[:32]
 
 
 def read_rows(path: Path) -> dict[tuple[str, str, str, str], NDArray[np.float64]]:

@@ -6,6 +6,7 @@ To add one  write read/<name>.py with a function (path, options) → Frame, add 
 from ceiba.read.content import cache_folder, content_hash
 from ceiba.read.frame import Column, Frame
 from ceiba.read.images import attach_files
+from ceiba.read.memory import table_digest
 from ceiba.read.open import READERS, open_frame
 from ceiba.read.spec import ReadSpec
 from ceiba.read.spool import cached_folder
@@ -20,4 +21,5 @@ __all__ = [
     "cached_folder",
     "content_hash",
     "open_frame",
+    "table_digest",
 ]

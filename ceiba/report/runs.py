@@ -8,6 +8,7 @@ from typing import Any
 
 from ceiba.base.errors import BundleError, InputError
 from ceiba.base.files import is_held
+from ceiba.base.spec import leaves
 from ceiba.base.yaml import read_yaml
 from ceiba.bundle import REPORT, ROWS
 from ceiba.evaluate import read_rows
@@ -127,7 +128,7 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
             raise InputError(f"{folder} must be a finished run", "no report", "Train it, or leave it out")
         reports.append(_read(path / REPORT))
         rows.append(read_rows(path / ROWS))
-    recipes = [dict(_flat(recipe_of(report))) for report in reports]
+    recipes = [dict(leaves(recipe_of(report))) for report in reports]
     keys = list(dict.fromkeys(name for recipe in recipes for name in recipe))
     figures = [dict(_figures(report)) for report in reports]
     names = list(dict.fromkeys(name for one in figures for name in one))
@@ -161,14 +162,6 @@ def _paired(
 
 def _alike(values: Sequence[Any]) -> bool:
     return all(value == values[0] for value in values)
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for name, below in value.items():
-            yield from _flat(below, f"{path}.{name}" if path else str(name))
-    else:
-        yield path, value
 
 
 def _figures(report: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ No state of a random generator is among it: every random number has an address (
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 from ceiba.base.errors import BundleError, InputError, listed
 from ceiba.base.files import verify_manifest, write_folder
 from ceiba.base.progress import say
+from ceiba.base.spec import leaves
 from ceiba.train.world import like, whole
 
 Figures = dict[str, float]
@@ -147,16 +148,8 @@ def _same(saved: Mapping[str, str], now: Mapping[str, str], path: Path) -> None:
 def _difference(saved: str, now: str) -> str:
     """The first few keys in which two JSON objects differ, or the two texts."""
     try:
-        before, after = (dict(_leaves(json.loads(text), "")) for text in (saved, now))
+        before, after = (dict(leaves(json.loads(text))) for text in (saved, now))
     except ValueError:
         return f"{now} (saved: {saved})"
     keys = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     return listed([f"{name}: {after.get(name)} (saved: {before.get(name)})" for name in keys])
-
-
-def _leaves(value: object, name: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{name}.{key}" if name else key)
-    else:
-        yield name, value

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ def flops_of(model: nn.Module, batch: Batch) -> int:
     def count(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         total[0] += _flops(layer, inputs[0], output)
 
-    hooks = [part.register_forward_hook(partial(count)) for part in model.modules()]
+    hooks = [part.register_forward_hook(count) for part in model.modules()]
     was = model.training
     model.eval()
     with torch.inference_mode():
