@@ -40,6 +40,8 @@ class Progressed:
     """What `auto` chose, and what it measured."""
     notes: list[str] = field(default_factory=list)
     """What went wrong with checkpoints."""
+    is_over: bool = False
+    """Whether the time that the recipe allows has run out; no further step is taken then."""
     rolled_back: int = 0
     """How often the run went back to an earlier checkpoint's weights."""
 

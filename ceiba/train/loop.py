@@ -47,8 +47,8 @@ class Trained:
     """Number format, memory format, threads and compilation, and what was measured to choose them."""
     skipped: tuple[int, ...] = ()
     """Steps that were not taken, because a loss or a gradient was not finite."""
-    checkpoint_notes: tuple[str, ...] = ()
-    """Damaged checkpoints that were passed over."""
+    other_notes: tuple[str, ...] = ()
+    """Damaged checkpoints that were passed over, and an end by the clock."""
     stall_seconds: float = 0.0
     """For how long training stood still for the sake of checkpoints."""
 
@@ -64,10 +64,10 @@ class Trained:
     def notes(self) -> list[str]:
         """What went wrong on the way, and the user should know."""
         if not self.skipped:
-            return list(self.checkpoint_notes)
+            return list(self.other_notes)
         steps = listed([f"{step:,}" for step in self.skipped[:MOST_STEPS_TOLD]])
         return [
-            *self.checkpoint_notes,
+            *self.other_notes,
             f"{len(self.skipped):,} of {self.steps:,} training steps were skipped, since their loss or gradient was "
             f"not finite: {steps}{' ...' if len(self.skipped) > MOST_STEPS_TOLD else ''}; log.jsonl names their rows",
         ]
@@ -93,19 +93,21 @@ class Loop:
         self.run, self.saver, self.sinks, self.stop, self.progress = run, saver, sinks, stop, progress
         self.tick = tick
         self.began = time.monotonic() - run.at.seconds
+        self.validation_s = 0.0
         self.sight = Sight()
 
     def train(self) -> bool:
-        """Until the last epoch is validated, or until patience runs out (then True)."""
+        """Until the last epoch is validated or the time is over, or until patience runs out (then True)."""
         run = self.run
         self.progress.done = run.at.step
         while True:
-            done, rest = divmod(run.at.step, run.train.per_epoch)
-            if not rest and len(run.at.history) < done:
+            run.at.is_over = run.at.is_over or run.world.agree(self.is_late)
+            is_whole = run.at.step % run.train.per_epoch == 0
+            if run.at.step > run.validated and (is_whole or run.at.is_over):
                 self.close_epoch()
-                if run.spec.patience is not None and done - run.at.best_epoch >= run.spec.patience:
+                if run.spec.patience is not None and run.epoch - run.at.best_epoch >= run.spec.patience:
                     return True
-            elif run.at.step >= run.total:
+            elif run.at.step >= run.total or (run.at.is_over and run.at.step):
                 return False
             else:
                 self.train_epoch()
@@ -129,29 +131,35 @@ class Loop:
             if run.at.step % spec.log_every == 0:
                 self.log(float(run.world.add_up(recent)) / (run.at.step - logged))
                 recent, logged = torch.zeros_like(recent), run.at.step
-            stops, saves = self.granted()
+            stops, saves, run.at.is_over = self.granted()
             if saves and run.at.step < run.total:
                 self.save(float(run.world.add_up(loss_sum.clone())))
-            if stops:
+            if stops or run.at.is_over:
                 break
         self.look_for_failures()
         run.at.loss_sum = float(run.world.add_up(loss_sum))
 
     def wish(self) -> int:
-        """What this process would like to do after the coming step: stop (1), save (2)."""
+        """What this process would like to do after the coming step: stop (1), save (2), end (4)."""
         if self.run.world.is_alone:
             return 0
-        saves = self.run.world.leads and self.saver.is_due(self.run.at.step + 1)
-        return (self.stop.exit_code is not None) | saves << 1
+        leads = self.run.world.leads
+        saves, ends = leads and self.saver.is_due(self.run.at.step + 1), leads and self.is_late()
+        return (self.stop.exit_code is not None) | saves << 1 | ends << 2
 
-    def granted(self) -> tuple[bool, bool]:
-        """Whether to stop and to save now: all processes at the same step, since their wishes travelled with it."""
+    def granted(self) -> tuple[bool, bool, bool]:
+        """Whether to stop, to save and to end now: all processes at the same step, as their wishes travelled with it."""
         if self.run.world.is_alone:
-            return self.stop.exit_code is not None, self.saver.is_due(self.run.at.step)
-        stops, saves = (self.run.wishes > 0).tolist()
+            return self.stop.exit_code is not None, self.saver.is_due(self.run.at.step), self.is_late()
+        stops, saves, ends = (self.run.wishes > 0).tolist()
         if stops and self.stop.exit_code is None:
             self.stop.exit_code = STOPPED_WITH_ANOTHER
-        return stops, saves
+        return stops, saves, ends
+
+    def is_late(self) -> bool:
+        """Whether the allowed time is over, but for what the last validation took."""
+        limit_s = self.run.spec.max_time
+        return limit_s is not None and time.monotonic() - self.began + self.validation_s >= limit_s
 
     def log(self, loss: float) -> None:
         """Write the figures of the last steps everywhere; in a run of some length also the operations a second."""
@@ -208,13 +216,13 @@ class Loop:
 
     def close_epoch(self) -> None:
         """Validate, and write the epoch's row everywhere; a stop leaves the epoch open, to be validated on resuming."""
-        run = self.run
+        run, began = self.run, time.monotonic()
         figures = run.validate(self.stop)
         if figures is None:
             return
-        epoch = run.at.step // run.train.per_epoch
-        first = run.at.step - run.train.per_epoch
-        loss = run.at.loss_sum / max(sum(step not in run.at.skipped for step in range(first, run.at.step)), 1)
+        self.validation_s = time.monotonic() - began
+        epoch, steps = run.epoch, range(run.validated, run.at.step)
+        loss = run.at.loss_sum / max(sum(step not in run.at.skipped for step in steps), 1)
         if not figures["loss"] < float("inf"):
             raise CeibaError(
                 f"The validation loss after step {run.at.step} must be a number", figures["loss"],
@@ -300,8 +308,13 @@ def fit(
         raise Followed("The leading process goes on alone")
     model.load_state_dict(best)
     model.eval()
-    rows = run.at.step * train.batch_rows
+    rows, told = run.at.step * train.batch_rows, list(run.at.notes)
+    if run.at.is_over and run.at.step < run.total:
+        told.append(
+            f"training ended after {run.at.step:,} of {run.total:,} steps, when train.max_time ({spec.max_time:g} s) "
+            f"was over; epoch {run.at.best_epoch} was the best"
+        )
     return Trained(
         run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9),
-        stopped_early, run.at.settings, tuple(run.at.skipped), tuple(run.at.notes), saver.stall_s,
+        stopped_early, run.at.settings, tuple(run.at.skipped), tuple(told), saver.stall_s,
     )  # fmt: skip

@@ -38,6 +38,9 @@ class TrainSpec(Spec):
 
     epochs: int = Field(20, ge=1)
     """Passes over the training rows."""
+    max_time: float | None = Field(None, gt=0)
+    """Seconds after which training ends at a step: what it has then is validated, and the best is kept; nothing: no
+    limit."""
     batch_rows: int = Field(256, ge=1)
     """Rows of one step. All rows: full-batch gradient descent; one row: stochastic; between: mini-batch."""
     accumulate: int = Field(1, ge=1)

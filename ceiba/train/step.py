@@ -23,6 +23,7 @@ from ceiba.train.validate import LOWER_IS_BETTER, validate
 from ceiba.train.world import BLOCKS, World, like, whole
 
 Weights = dict[str, Tensor]
+WISHES = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,17 @@ class Run:
         self.checks: list[Tensor | bool] = []
         """Of each step since they were last read: whether its loss or gradient was not finite."""
         self.wish, self.wishes = 0, torch.zeros((), device=self.device)
-        """What this process asks all to do after the step (a bit each: stop, save), and what all asked for together."""
+        """What this process asks all to do after the step (a bit each: stop, save, end), and what all asked for."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in hand, from 1; after its last step still this one."""
+        return -(-self.at.step // self.train.per_epoch)
+
+    @property
+    def validated(self) -> int:
+        """The step whose weights were validated last."""
+        return int(self.at.history[-1]["step"]) if self.at.history else 0
 
     def _copy(self) -> Weights:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -124,9 +135,9 @@ class Run:
     def _totals(self, batch: Batch) -> dict[str, Tensor]:
         """The weight sum of each target over all rows of the step, in all processes; wishes ride along."""
         weights = self.model.target_weights(batch.targets, batch.weight)
-        wishes = [torch.tensor(float(self.wish >> bit & 1), device=self.device) for bit in range(2)]
+        wishes = [torch.tensor(float(self.wish >> bit & 1), device=self.device) for bit in range(WISHES)]
         sums = self.world.add_up(torch.stack([*weights.values(), *wishes]))
-        self.wishes = sums[-2:]
+        self.wishes = sums[-WISHES:]
         return dict(zip(weights, sums, strict=False))
 
     def step(self, batch: Batch) -> Tensor:
@@ -210,7 +221,7 @@ class Run:
         name = "loss" if self.spec.watch == "loss" else next(key for key in figures if key != "loss")
         value = figures[name] if name.split("_")[-1] in LOWER_IS_BETTER else -figures[name]
         if value < self.at.best_value:
-            self.at.best_value, self.at.best_epoch = value, self.at.step // self.train.per_epoch
+            self.at.best_value, self.at.best_epoch = value, self.epoch
             self.best = self._copy()
 
     def snapshot(self) -> dict[str, Weights]:
