@@ -223,6 +223,8 @@ class Recipe(Spec):
     """How the weights are found."""
     evaluate: EvaluateSpec = EvaluateSpec()
     """How the result is measured."""
+    seeds: int = Field(1, ge=1)
+    """How often the training is repeated, with train.seed, the next number, ...; figures are then means over them."""
     tune: TuneSpec | None = None
     """What `ceiba tune` searches; training does not read it."""
 

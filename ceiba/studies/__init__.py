@@ -3,8 +3,10 @@ Takes       a recipe that asks for several runs.   Gives   figures over the runs
 May touch   run and all below it.                  Never   the inside of a run.
 To add one  write studies/<name>.py, and the key of the recipe that asks for it in `train` below."""
 
-from ceiba.studies.folds import Study, train_folds
+from ceiba.studies.folds import train_folds
+from ceiba.studies.over import Study
+from ceiba.studies.seeds import train_seeds
 from ceiba.studies.train import train
 from ceiba.studies.tune import Search, tune
 
-__all__ = ["Search", "Study", "train", "train_folds", "tune"]
+__all__ = ["Search", "Study", "train", "train_folds", "train_seeds", "tune"]

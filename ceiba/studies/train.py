@@ -9,7 +9,9 @@ from ceiba.base.ranks import num_ranks
 from ceiba.recipe import Recipe, read_recipe
 from ceiba.run import Run
 from ceiba.run import train as train_once
-from ceiba.studies.folds import Study, train_folds
+from ceiba.studies.folds import train_folds
+from ceiba.studies.over import Study
+from ceiba.studies.seeds import train_seeds
 
 
 def train(
@@ -18,13 +20,17 @@ def train(
     resume: bool = False,
     overrides: Iterable[str] = (),
 ) -> Run | Study:
-    """A recipe → a measured bundle; with `data.split.folds`, a measured bundle a fold and figures over all of them.
+    """A recipe → a measured bundle; with `data.split.folds` or `seeds`, one a fold or seed and figures over all.
 
     Raises: CeibaError and its kinds; nothing half-written is left under a final name.
     """
     recipe = read_recipe(source, overrides)
-    if recipe.data.split.folds is None:
+    folds = recipe.data.split.folds
+    if folds is None and recipe.seeds == 1:
         return train_once(recipe, out, resume)
     if num_ranks() > 1:
-        raise RecipeError("data.split.folds needs one process", f"{num_ranks()}", "Leave --nproc out")
-    return train_folds(recipe, out, resume)
+        key = "seeds" if folds is None else "data.split.folds"
+        raise RecipeError(f"{key} needs one process", f"{num_ranks()}", "Leave --nproc out")
+    if folds is not None and recipe.seeds > 1:
+        raise RecipeError("seeds must not go with data.split.folds", f"{recipe.seeds} and {folds}", "Leave one out")
+    return train_seeds(recipe, out, resume) if folds is None else train_folds(recipe, out, resume)

@@ -148,7 +148,7 @@ class Loop:
         return (self.stop.exit_code is not None) | saves << 1 | ends << 2
 
     def granted(self) -> tuple[bool, bool, bool]:
-        """Whether to stop, to save and to end now: all processes at the same step, as their wishes travelled with it."""
+        """Whether to stop, to save and to end now: for all processes at one step, since wishes travel with it."""
         if self.run.world.is_alone:
             return self.stop.exit_code is not None, self.saver.is_due(self.run.at.step), self.is_late()
         stops, saves, ends = (self.run.wishes > 0).tolist()

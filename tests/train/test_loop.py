@@ -24,6 +24,7 @@ from ceiba.train.folder import run_folder
 from ceiba.train.spec import CheckpointSpec
 from ceiba.train.step import Run
 
+
 def test_it_learns_and_is_the_same_twice(tmp_path: Path) -> None:
     first, result = train(tmp_path / "a", epochs=30, optimizer={"lr": 0.01})
     second, _ = train(tmp_path / "b", epochs=30, optimizer={"lr": 0.01})
