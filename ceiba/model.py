@@ -21,7 +21,7 @@ from ceiba.bundle import Bundle
 from ceiba.encoders import ENCODERS, Encoder
 from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout
 from ceiba.heads import HEADS, Head, OutputLayout
-from ceiba.layers import Tokens
+from ceiba.layers import Memory, Tokens
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 
 Layout = TableLayout | TextLayout | ImageLayout
@@ -101,6 +101,8 @@ class Model(nn.Module):
         self.heads = nn.ModuleDict()
         for name, head in spec.heads.items():
             self.heads[self.head_slots[name]] = _build_head(name, head, outputs[name], self.trunk.dim, self.members)
+            if self.head(name).tied:
+                self._table(name)  # tells at once if there is none
 
     def head(self, name: str) -> Head:
         """The head of one target."""
@@ -108,19 +110,42 @@ class Model(nn.Module):
         assert isinstance(found, Head)
         return found
 
-    def tokens(self, inputs: Mapping[str, Tensor]) -> Tokens:
-        """What every head reads."""
+    def tokens(self, inputs: Mapping[str, Tensor], memory: Memory | None = None) -> Tokens:
+        """What every head reads; with a memory, of new tokens of texts whose earlier tokens it knows."""
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in self.groups}
         for name, tensor in inputs.items():
             group, part = name.rsplit(".", 1)
             parts[group][part] = tensor
-        mixed: Tokens = self.trunk({name: self.encoders[self.slots[name]](parts[name]) for name in self.groups})
+            if memory is not None:
+                parts[group]["positions"] = memory.positions
+        encoded = {name: self.encoders[self.slots[name]](parts[name]) for name in self.groups}
+        mixed: Tokens = self.trunk(encoded) if memory is None else self.trunk(encoded, memory)
         return mixed
+
+    def logits(self, name: str, tokens: Tokens) -> Float[Tensor, "batch ..."]:
+        """What one head makes of tokens; a tied head also reads the vectors of the token ids it answers with."""
+        head = self.head(name)
+        found: Tensor = head(tokens, self._table(name)) if head.tied else head(tokens)
+        return found
+
+    def _table(self, name: str) -> Float[Tensor, "vocab dim"]:
+        """The token vectors of the input that a target is read from: the one of its name, or the only one with any."""
+        tables = {group: self.encoders[slot].table for group, slot in self.slots.items()}
+        tables = {group: table for group, table in tables.items() if table is not None}
+        found = tables.get(name, next(iter(tables.values()), None) if len(tables) == 1 else None)
+        if found is None:
+            raise RecipeError(
+                f"The head of '{name}' is tied to the token vectors of one input",
+                f"inputs with token vectors: {listed(tables)}",
+                "Use tied: false",
+            )
+        assert isinstance(found, Tensor)
+        return found
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits by target, (batch, member, ...) for an ensemble."""
         tokens = self.tokens(inputs)
-        return {name: self.heads[slot](tokens) for name, slot in self.head_slots.items()}
+        return {name: self.logits(name, tokens) for name in self.head_slots}
 
     def score(
         self,

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from ceiba.layers import Tokens
 
 Parts = dict[str, Tensor]
-"""One group's tensors by the names its fields give them: numbers, codes | ids, weights | pixels."""
+"""One group's tensors by the names its fields give them: numbers, codes | ids, weights | pixels; while decoding also
+positions, the place of each token in its row."""
 
 
 class Encoder(nn.Module, ABC):
@@ -15,6 +16,11 @@ class Encoder(nn.Module, ABC):
 
     members: int = 0
     """How many members of an ensemble stand on the token axis; 0 means that the tokens are tokens."""
+
+    @property
+    def table(self) -> Tensor | None:
+        """The vectors that token ids stand for, one a row, which a tied head reads; None where there are none."""
+        return None
 
     @abstractmethod
     def forward(self, parts: Parts) -> Tokens:

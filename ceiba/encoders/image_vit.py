@@ -10,7 +10,7 @@ from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.image_pixels import Pixels, token_map
 from ceiba.fields import ImageLayout
-from ceiba.layers import Positions, Tokens, Transformer
+from ceiba.layers import Positions, Tokens, Transformer, TransformerOptions
 
 
 class ImageVitSpec(Spec):
@@ -47,8 +47,11 @@ class ImageVit(Encoder):
         self.fill = (0, columns * spec.patch - layout.width, 0, rows * spec.patch - layout.height)
         self.patches = nn.Conv2d(layout.channels, dim, spec.patch, spec.patch)
         self.positions = Positions(rows * columns, dim)
-        inner = max(1, round(spec.feed_forward * dim))
-        self.transformer = Transformer(dim, spec.layers, spec.heads, inner, spec.dropout, spec.drop_path)
+        options = TransformerOptions(
+            layers=spec.layers, heads=spec.heads, feed_forward=spec.feed_forward,
+            dropout=spec.dropout, drop_path=spec.drop_path,
+        )  # fmt: skip
+        self.transformer = Transformer(dim, options)
 
     def forward(self, parts: Parts) -> Tokens:
         image = self.pixels(parts["pixels"])

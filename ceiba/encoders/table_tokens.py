@@ -11,7 +11,7 @@ from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.numbers import NumbersSpec, ScalarSpec
 from ceiba.encoders.table_features import some_columns
 from ceiba.fields import TableLayout
-from ceiba.layers import CategoryEmbedding, Tokens, Transformer
+from ceiba.layers import CategoryEmbedding, Tokens, Transformer, TransformerOptions
 
 
 class TableTokensSpec(Spec):
@@ -44,8 +44,11 @@ class TableTokens(Encoder):
         self.categories = CategoryEmbedding(layout.cardinalities, dim) if layout.cardinalities else None
         self.transformer = None
         if spec.layers:
-            inner = max(1, round(spec.feed_forward * dim))
-            self.transformer = Transformer(dim, spec.layers, spec.heads, inner, spec.dropout, spec.drop_path)
+            options = TransformerOptions(
+                layers=spec.layers, heads=spec.heads, feed_forward=spec.feed_forward,
+                dropout=spec.dropout, drop_path=spec.drop_path,
+            )  # fmt: skip
+            self.transformer = Transformer(dim, options)
 
     def forward(self, parts: Parts) -> Tokens:
         columns = []

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
@@ -56,6 +56,10 @@ class TextRecurrent(Encoder):
         self.recurrent = Recurrent(spec.type, dim, spec.width, spec.layers, spec.bidirectional, spec.dropout)
         self.dropout = Dropout(spec.dropout)
         self.linear = nn.Linear(self.recurrent.width, dim)
+
+    @property
+    def table(self) -> Tensor:
+        return self.embedding.table.weight
 
     def forward(self, parts: Parts) -> Tokens:
         ids = parts["ids"]

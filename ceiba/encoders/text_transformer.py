@@ -3,16 +3,28 @@
 from typing import Literal
 
 from pydantic import Field
+from torch import Tensor
 
-from ceiba.base.spec import Spec
+from ceiba.base.errors import RecipeError
+from ceiba.base.spec import one_of
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.text_ids import in_order
 from ceiba.fields import TextLayout
-from ceiba.layers import Dropout, Positions, TokenEmbedding, Tokens, Transformer
+from ceiba.layers import (
+    POSITIONS,
+    Dropout,
+    LearnedPositionsSpec,
+    RotaryPositionsSpec,
+    TokenEmbedding,
+    Tokens,
+    Transformer,
+    TransformerOptions,
+    token_norm,
+)
 
 
-class TextTransformerSpec(Spec):
-    """Token vectors with learnt positions, then Transformer blocks; gives one token a token.
+class TextTransformerSpec(TransformerOptions):
+    """Token vectors with positions, then Transformer blocks; gives one token a token.
 
     Source: Devlin et al. 2019, arXiv:1810.04805, section 3; norm first.
     """
@@ -20,16 +32,14 @@ class TextTransformerSpec(Spec):
     type: Literal["transformer"] = "transformer"
     layers: int = Field(2, ge=0)
     """Transformer blocks; 0 leaves the mixing to the trunk."""
-    heads: int = Field(4, ge=1)
-    """Attention heads; must divide the model's dim."""
-    feed_forward: float = Field(4.0, gt=0)
-    """Width of the inner dense layer, in multiples of dim."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of features dropped, of the token vectors and in each block, while training."""
-    drop_path: float = Field(0.0, ge=0, lt=1)
-    """Share of rows for which the last block's branches are dropped while training."""
+    positions: one_of(POSITIONS) = LearnedPositionsSpec()  # type: ignore[valid-type]
+    """How tokens know their place: none, learned, sinusoidal or rotary."""
+    embedding_norm: bool = False
+    """Whether the token vectors with their positions are normed before the first block."""
 
     def build(self, layout: TextLayout, dim: int) -> "TextTransformer":
+        if isinstance(self.positions, RotaryPositionsSpec) and not self.layers:
+            raise RecipeError("positions: rotary acts within blocks", "layers: 0", "Give it to model.trunk")
         return TextTransformer(self, in_order(layout, self.type), dim)
 
 
@@ -38,15 +48,23 @@ class TextTransformer(Encoder):
 
     def __init__(self, spec: TextTransformerSpec, layout: TextLayout, dim: int):
         super().__init__()
-        self.embedding = TokenEmbedding(layout.vocab, dim)
-        self.positions = Positions(layout.max_tokens, dim)
+        self.causal = spec.causal
+        self.embedding = TokenEmbedding(layout.vocab, dim, spec.std)
+        self.positions = spec.positions.build(dim, layout.max_tokens, spec.std)
+        self.norm = token_norm(spec.norm, dim, spec.norm_eps, spec.has_bias("norm")) if spec.embedding_norm else None
         self.dropout = Dropout(spec.dropout)
-        self.transformer = None
-        if spec.layers:
-            inner = max(1, round(spec.feed_forward * dim))
-            self.transformer = Transformer(dim, spec.layers, spec.heads, inner, spec.dropout, spec.drop_path)
+        self.transformer = Transformer(dim, spec) if spec.layers else None
+
+    @property
+    def table(self) -> Tensor:
+        return self.embedding.table.weight
 
     def forward(self, parts: Parts) -> Tokens:
         ids = parts["ids"]
-        tokens = Tokens(self.dropout(self.positions(self.embedding(ids))), ids != 0)
-        return tokens if self.transformer is None else self.transformer(tokens)
+        values = self.embedding(ids)
+        if self.positions is not None:
+            values = self.positions(values, parts.get("positions"))
+        if self.norm is not None:
+            values = self.norm(values)
+        tokens = Tokens(self.dropout(values), ids != 0)
+        return tokens if self.transformer is None else self.transformer(tokens, all_count=self.causal)

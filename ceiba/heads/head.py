@@ -39,6 +39,8 @@ class Head(nn.Module, ABC):
     """The kind of answer its logits become, a name in ANSWERS."""
     metrics: ClassVar[tuple[str, ...]]
     """The figures that describe it; the first one chooses between epochs."""
+    tied: bool = False
+    """Whether its last matrix is the input's table of token vectors, which `forward` then takes beside the tokens."""
 
     def __init__(self, dim: int, outputs: int, members: int, dropout: float):
         super().__init__()

@@ -3,22 +3,24 @@ Takes       tensors and plain numbers.       Gives   tensors.
 May touch   torch, base.                     Never   fields, files, losses, recipes, training.
 To add one  write layers/<name>.py with its Source, re-export it below, test it against its equation."""
 
-from ceiba.layers.attention import SelfAttention, attend, visible
+from ceiba.layers.attention import LayerMemory, Memory, SelfAttention, Sight, attend, visible
 from ceiba.layers.bag import WeightedBag
 from ceiba.layers.convolution import ConvBlock, ResidualBlock, TimeConvolutions
 from ceiba.layers.dense import ACTIVATIONS, NORMS, Activation, Dense, MemberLinear, Mlp, Norm
 from ceiba.layers.embedding import CategoryEmbedding, TokenEmbedding
 from ceiba.layers.ensemble import EnsembleLinear
-from ceiba.layers.norm import BatchNorm1d, BatchNorm2d
+from ceiba.layers.norm import BatchNorm1d, BatchNorm2d, token_norm
 from ceiba.layers.numbers import PeriodicNumbers, PiecewiseNumbers, PlainNumbers, ScalarNumbers
+from ceiba.layers.positions import POSITIONS, LearnedPositionsSpec, Positions, RotaryPositionsSpec
 from ceiba.layers.recurrence import Cell, Recurrent
 from ceiba.layers.regularization import Dropout, StochasticDepth
 from ceiba.layers.tokens import Tokens, join_tokens, one_token, pool
-from ceiba.layers.transformer import Positions, Transformer, TransformerBlock
+from ceiba.layers.transformer import Transformer, TransformerBlock, TransformerOptions
 
 __all__ = [
     "ACTIVATIONS",
     "NORMS",
+    "POSITIONS",
     "Activation",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -28,7 +30,10 @@ __all__ = [
     "Dense",
     "Dropout",
     "EnsembleLinear",
+    "LayerMemory",
+    "LearnedPositionsSpec",
     "MemberLinear",
+    "Memory",
     "Mlp",
     "Norm",
     "PeriodicNumbers",
@@ -37,18 +42,22 @@ __all__ = [
     "Positions",
     "Recurrent",
     "ResidualBlock",
+    "RotaryPositionsSpec",
     "ScalarNumbers",
     "SelfAttention",
+    "Sight",
     "StochasticDepth",
     "TimeConvolutions",
     "TokenEmbedding",
     "Tokens",
     "Transformer",
     "TransformerBlock",
+    "TransformerOptions",
     "WeightedBag",
     "attend",
     "join_tokens",
     "one_token",
     "pool",
+    "token_norm",
     "visible",
 ]

@@ -29,12 +29,12 @@ class CategoryEmbedding(nn.Module):
 
 
 class TokenEmbedding(nn.Module):
-    """Token ids → vectors; id 0 is padding and gives zeros. Starts normal with deviation 1/√dim."""
+    """Token ids → vectors; id 0 is padding and gives zeros. Starts normal with deviation 1/√dim, or as told."""
 
-    def __init__(self, vocab: int, dim: int):
+    def __init__(self, vocab: int, dim: int, std: float | None = None):
         super().__init__()
         self.table = nn.Embedding(vocab, dim, padding_idx=0, _weight=torch.empty(vocab, dim))
-        nn.init.normal_(self.table.weight, std=dim**-0.5)
+        nn.init.normal_(self.table.weight, std=dim**-0.5 if std is None else std)
         with torch.no_grad():
             self.table.weight[0].zero_()
 

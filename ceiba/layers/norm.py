@@ -1,7 +1,19 @@
-"""Normalization that copes with a batch of one."""
+"""Normalization: over the features of a token, and over a batch in a form that copes with a batch of one."""
+
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+TokenNorm = Literal["layer", "rms"]
+
+
+def token_norm(kind: TokenNorm, dim: int, eps: float = 1e-5, bias: bool = True) -> nn.LayerNorm | nn.RMSNorm:
+    """(x - mean) / √(variance + ε) · weight + bias, or x / √(mean square + ε) · weight, over each token's features.
+
+    Sources: Ba et al. 2016, arXiv:1607.06450, equation 4; Zhang & Sennrich 2019, arXiv:1910.07467, equation 4.
+    """
+    return nn.LayerNorm(dim, eps, bias=bias) if kind == "layer" else nn.RMSNorm(dim, eps)
 
 
 class BatchNorm1d(nn.BatchNorm1d):

@@ -7,12 +7,11 @@ from pydantic import Field
 from torch import nn
 
 from ceiba.base.errors import RecipeError
-from ceiba.base.spec import Spec
-from ceiba.layers import Tokens, Transformer, join_tokens
+from ceiba.layers import Memory, Tokens, Transformer, TransformerOptions, join_tokens
 from ceiba.trunks.trunk import Trunk
 
 
-class TransformerTrunkSpec(Spec):
+class TransformerTrunkSpec(TransformerOptions):
     """The tokens of all groups in one row, each with its group's vector added, through Transformer blocks.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762; class token: Devlin et al. 2019, arXiv:1810.04805, section 3.
@@ -21,16 +20,6 @@ class TransformerTrunkSpec(Spec):
     type: Literal["transformer"] = "transformer"
     layers: int = Field(2, ge=1)
     """Transformer blocks."""
-    heads: int = Field(4, ge=1)
-    """Attention heads; must divide the model's dim."""
-    feed_forward: float = Field(4.0, gt=0)
-    """Width of the inner dense layer, in multiples of dim."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of features dropped in each block while training."""
-    drop_path: float = Field(0.0, ge=0, lt=1)
-    """Share of rows for which the last block's branches are dropped while training."""
-    causal: bool = False
-    """Whether a token sees only itself and those before it."""
     pool: Literal["mean", "first"] = "mean"
     """What the heads read: the mean of all tokens, or one learnt token that is put before them."""
 
@@ -47,20 +36,24 @@ class TransformerTrunk(Trunk):
 
     def __init__(self, spec: TransformerTrunkSpec, dim: int, groups: tuple[str, ...]):
         super().__init__()
-        self.dim = dim
+        self.dim, self.causal = dim, spec.causal
         self.groups = nn.Parameter(torch.randn(len(groups), dim) * dim**-0.5) if len(groups) > 1 else None
         self.first = nn.Parameter(torch.randn(1, 1, dim) * dim**-0.5) if spec.pool == "first" else None
-        inner = max(1, round(spec.feed_forward * dim))
-        self.transformer = Transformer(
-            dim, spec.layers, spec.heads, inner, spec.dropout, spec.drop_path, is_causal=spec.causal
-        )
+        self.positions = spec.positions.build(dim, None, spec.std)
+        self.transformer = Transformer(dim, spec)
 
-    def forward(self, groups: dict[str, Tokens]) -> Tokens:
+    def forward(self, groups: dict[str, Tokens], memory: Memory | None = None) -> Tokens:
+        """With a memory, the tokens are new ones of rows whose earlier tokens it knows."""
         parts = list(groups.values())
         if self.groups is not None:
             parts = [part._replace(values=part.values + self.groups[place]) for place, part in enumerate(parts)]
         if self.first is not None:
             values = self.first.expand(parts[0].values.shape[0], -1, -1)
             parts.insert(0, Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)))
-        mixed: Tokens = self.transformer(join_tokens(parts))
+        tokens = parts[0] if len(parts) == 1 else join_tokens(parts)
+        if self.positions is not None:
+            places = None if memory is None else memory.positions
+            tokens = tokens._replace(values=self.positions(tokens.values, places))
+        # The padding of one group stands at the end, where no causal token sees it.
+        mixed: Tokens = self.transformer(tokens, self.causal and len(parts) == 1, memory)
         return mixed if self.first is None else Tokens(mixed.values[:, :1], mixed.mask[:, :1])

@@ -27,7 +27,7 @@ class Case:
     review: str | None = None
     grams: str | None = None
     photo: str | None = None
-    trunk: str = "none"
+    trunk: str | dict[str, object] = "none"
 
 
 CASES = {
@@ -36,6 +36,20 @@ CASES = {
     "gru and residual": Case(review="gru", photo="resnet"),
     "plain recurrent": Case(review="rnn"),
     "attention everywhere": Case(table="tokens", review="transformer", photo="vit", trunk="transformer"),
+    "causal, rotary, grouped heads, a window": Case(
+        review="transformer",
+        trunk={
+            "type": "transformer",
+            "causal": True,
+            "positions": "rotary",
+            "kv_heads": 2,
+            "window": 4,
+            "norm": "rms",
+            "activation": "swiglu",
+            "qk_norm": True,
+        },
+    ),
+    "causal": Case(review="transformer", trunk={"type": "transformer", "causal": True, "positions": "sinusoidal"}),
     "bag": Case(grams="bag", table="mlp", photo="cnn", review="mean"),
 }
 

@@ -14,7 +14,8 @@ from ceiba.base.errors import BundleError, RecipeError
 from ceiba.bundle import Bundle, open_bundle, write_bundle
 from ceiba.encoders import ENCODERS
 from ceiba.fields import FIELDS, Fields, Layout
-from ceiba.heads import HEADS, OutputLayout
+from ceiba.heads import HEADS, Head, OutputLayout
+from ceiba.layers import Tokens
 from ceiba.model import Model, ModelSpec, TorchBackend, build_model, load_weights, open_backend, save_weights
 
 TEXTS, TABLES, IMAGES = ENCODERS["text"], ENCODERS["table"], ENCODERS["image"]
@@ -257,3 +258,23 @@ def test_a_bundle_opens_as_the_model_that_was_written(tmp_path: Path) -> None:
 def test_a_bundle_with_edits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="without edits"):
         open_backend(bundled(tmp_path, [{"type": "lora"}])[2])
+
+
+def test_a_tied_head_reads_the_token_vectors_of_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Head, "tied", True)
+    read = {}
+
+    def forward(self: Head, tokens: Tokens, table: Tensor) -> Tensor:
+        read["table"] = table
+        return tokens.values @ table.T
+
+    monkeypatch.setattr(HEADS["classes"]().build(OUTPUTS["forward"], 16, 0).__class__, "forward", forward)
+    encoders = {"a": TEXTS["transformer"](layers=0), "b": TEXTS["lstm"]()}
+    spec = ModelSpec(dim=16, encoders=encoders, trunk={"type": "transformer", "causal": True}, heads={"b": "classes"})
+    outputs = {"b": OutputLayout("classes", 30)}
+    model = build_model(spec, {"a": TEXT, "b": TEXT}, outputs)
+    assert model(inputs_of({"a": TEXT, "b": TEXT}))["b"].shape[-1] == 30
+    assert read["table"] is model.encoders["1_b"].table  # of its own name
+    one = ModelSpec(dim=16, encoders={"table": TABLES["tabm"]()}, heads={"b": "classes"})
+    with pytest.raises(RecipeError, match="tied to the token vectors of one input"):
+        build_model(one, {"table": TABLE}, outputs)

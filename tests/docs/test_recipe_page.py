@@ -18,6 +18,7 @@ from ceiba.fields.bins import Bins
 from ceiba.fields.ngrams import NgramSpec
 from ceiba.fields.tokens import TOKENIZERS
 from ceiba.heads import HEADS
+from ceiba.layers.positions import POSITIONS, SCALINGS
 from ceiba.prepare import DataSpec
 from ceiba.prepare.spec import SplitSpec
 from ceiba.recipe import InputSpec, NetworkSpec, OutputSpec, Recipe, TuneSpec, json_schema
@@ -44,6 +45,8 @@ SECTIONS: dict[str, type[Spec] | Mapping[str, type[Spec]]] = {
     "`numbers`": NUMBERS,
     "Text encoders": ENCODERS["text"],
     "Image encoders": ENCODERS["image"],
+    "`positions`": POSITIONS,
+    "`scaling`": SCALINGS,
     "`trunk`": TRUNKS,
     "`head`": HEADS,
     "`train`": TrainSpec,

@@ -20,9 +20,11 @@ from ceiba.layers import (
     ResidualBlock,
     ScalarNumbers,
     SelfAttention,
+    Sight,
     StochasticDepth,
     TimeConvolutions,
     TransformerBlock,
+    TransformerOptions,
     WeightedBag,
     attend,
     visible,
@@ -72,11 +74,11 @@ def test_self_attention_is_torchs() -> None:
         other.out_proj.weight.copy_(own.out.weight)
         other.out_proj.bias.copy_(own.out.bias)
     values, mask = torch.randn(3, 6, 8), mask_of([6, 4, 1], 6)
-    close(own(values, visible(mask)), other(values, values, values, key_padding_mask=~mask)[0])
+    close(own(values, Sight(visible(mask))), other(values, values, values, key_padding_mask=~mask)[0])
 
 
 def test_transformer_block_is_torchs() -> None:
-    own = TransformerBlock(8, 2, 16, 0.0, 0.0)
+    own = TransformerBlock(8, TransformerOptions(heads=2, feed_forward=2, dropout=0))
     other = nn.TransformerEncoderLayer(8, 2, 16, 0.0, "gelu", batch_first=True, norm_first=True)
     pairs = {
         "self_attn.in_proj_weight": own.attention.query_key_value.weight,
@@ -90,7 +92,7 @@ def test_transformer_block_is_torchs() -> None:
     }
     other.load_state_dict({name: value.detach() for name, value in pairs.items()}, strict=False)
     values = torch.randn(2, 5, 8)
-    close(own(values, None), other(values))
+    close(own(values), other(values))
 
 
 def test_positions_are_added_by_place() -> None:
