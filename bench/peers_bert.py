@@ -1,14 +1,14 @@
 """A small BERT-shaped encoder on ag_news beside the Trainer of transformers: texts a second, time to the first step.
 
-python -m bench.peers_bert transformers=PEER/bin/python [--threads 2] [--rounds 3] [--quick]
+python -m bench.peers_bert transformers=PEER/bin/python [--threads 2] [--rounds 3] [--rows 1600] [--quick]
 
 PEER is an environment made from bench/peers/transformers.txt. Dim 256, 4 layers of 4 heads, inner width 1,024, dropout
 0.1, learnt positions, words as tokens, texts cut to 64 of them; AdamW, 32 rows a step, clipped, a cosine schedule, a
-line of log now and then, float32, as many threads for each. Weights start at random in both: fine-tuning costs the
-same. Both keep texts of like length together. BERT norms after each branch, has token types and a pooling layer;
-Ceiba's encoder norms first and takes the mean. The peer reads texts and a word list that are made for it beforehand;
-Ceiba starts from the raw file with an empty cache, learns its words, profiles and splits. The rest is as in
-bench.peers_cnn.
+line of log now and then, float32 (`ceiba_fp32`; `ceiba` as `auto` chooses), as many threads for each. Weights start at
+random in both: fine-tuning costs the same. Both keep texts of like length together. BERT norms after each branch, has
+token types and a pooling layer; Ceiba's encoder norms first and takes the mean. The peer reads texts and a word list
+that are made for it beforehand; Ceiba starts from the raw file with an empty cache, learns its words, profiles and
+splits. The rest is as in bench.peers_cnn.
 """
 
 import json
@@ -19,19 +19,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.peers_cnn import arguments, ceiba, compare, peer
+from bench.peers_cnn import EPOCHS, arguments, ceiba, compare, peer
 from bench.work import DATA
 from ceiba.fields.tokens import WordSpec
 
 BATCH_ROWS = 32
-EPOCHS = 3
 FIRST_LABEL = 1
 
 
 def main() -> None:
     """Write the rows and compare."""
-    given = arguments("bench.peers_bert", "transformers")
-    table = pq.read_table(DATA / "ag_news" / "train_subset.parquet").slice(0, 500 if given.quick else None)
+    given = arguments("bench.peers_bert", "transformers", 1_600)
+    table = pq.read_table(DATA / "ag_news" / "train_subset.parquet").slice(0, 500 if given.quick else given.rows)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pq.write_table(table, folder / "rows.parquet")
@@ -45,10 +44,11 @@ def main() -> None:
             "inputs": {"text": {"type": "text", "max_tokens": 64, "encoder": encoder}},
             "outputs": {"label": "category"},
             "model": {"dim": 256},
-            "train": {"epochs": EPOCHS, "batch_rows": BATCH_ROWS},
+            "train": {"batch_rows": BATCH_ROWS},
             "evaluate": {"baselines": False},
         }
         runs = {"ceiba": partial(ceiba, recipe, BATCH_ROWS, given.threads)}
+        runs["ceiba_fp32"] = partial(ceiba, recipe, BATCH_ROWS, given.threads, "train.precision=fp32")
         words = [str(folder / file) for file in ("rows.json", "tokenizer.json", "out")] + [str(EPOCHS), str(BATCH_ROWS)]
         for one, python in (word.split("=") for word in given.peers):
             runs[one] = partial(peer, one, python, "bert_transformers", words, given.threads)

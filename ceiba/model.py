@@ -31,6 +31,8 @@ ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) 
 
 LEAST_WEIGHT = 1e-30
 """Below every sum of weights but zero."""
+MOST_HEADER_BYTES = 1024
+"""In the header of a file of weights, for each tensor: its name, kind, shape and place."""
 
 
 class ModelSpec(Spec):
@@ -263,17 +265,26 @@ def save_weights(model: nn.Module) -> bytes:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Fill a model with saved weights.
 
-    Raises: BundleError if names or shapes are not the model's, or the file is no safetensors file.
+    Raises: BundleError if names or shapes are not the model's, a weight is no number, or the file is no safetensors
+    file.
     """
+    own = model.state_dict()
     try:
+        with path.open("rb") as file:
+            header_bytes = int.from_bytes(file.read(8), "little")
+        if header_bytes > MOST_HEADER_BYTES * (len(own) + 1):
+            raise BundleError(f"{path} must hold the model's tensors and no others", "many more", "Use its own recipe")
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise BundleError(f"{path} must be a safetensors file", str(error), "Use an undamaged copy") from error
-    own = model.state_dict()
     if wrong := sorted(set(own) ^ set(weights)):
         raise BundleError(f"{path} must hold the model's tensors and no others", listed(wrong), "Use its own recipe")
     if wrong := [name for name, value in own.items() if value.shape != weights[name].shape]:
         raise BundleError(f"{path} must hold tensors of the model's shapes", listed(wrong), "Use its own recipe")
+    # Constants of layers may be endless on purpose: they are so in a new model too.
+    broken = [name for name, value in weights.items() if not value.isfinite().all() and own[name].isfinite().all()]
+    if broken:
+        raise BundleError(f"{path} must hold numbers", f"others in {listed(broken)}", "Use an undamaged copy")
     model.load_state_dict(weights)
 
 

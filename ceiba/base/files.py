@@ -30,6 +30,16 @@ def _step(operation: str, path: Path) -> None:
         on_operation(operation, path)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Within, an error of the system that names no file (a full disk, when a file is written) names this one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def sync_file(path: Path) -> None:
     """Force one file, or one folder's entries, to the disk."""
     _step("fsync", path)
@@ -60,13 +70,14 @@ def write_bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{MARK}{path.name}-{uuid.uuid4().hex[:8]}")
     try:
-        _step("write", temporary)
-        with temporary.open("wb") as file:
-            file.write(data)
-        sync_file(temporary)
-        _step("rename", path)
-        os.replace(temporary, path)
-        sync_file(path.parent)
+        with naming(path):
+            _step("write", temporary)
+            with temporary.open("wb") as file:
+                file.write(data)
+            sync_file(temporary)
+            _step("rename", path)
+            os.replace(temporary, path)
+            sync_file(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -83,11 +94,12 @@ def write_stream(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{MARK}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
-        yield temporary
-        sync_file(temporary)
-        _step("rename", path)
-        os.replace(temporary, path)
-        sync_file(path.parent)
+        with naming(path):
+            yield temporary
+            sync_file(temporary)
+            _step("rename", path)
+            os.replace(temporary, path)
+            sync_file(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -168,18 +180,19 @@ def write_folder(target: Path, manifest: bool = True, durable: bool = True) -> I
     temporary = target.with_name(f"{MARK}{target.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir()
     try:
-        yield temporary
-        if manifest:
-            write_manifest(temporary, durable)
-        if durable:
-            for folder in sorted(path for path in temporary.rglob("*") if path.is_dir()):
-                sync_file(folder)
-            sync_file(temporary)
-        _close(temporary)
-        _step("rename", target)
-        os.rename(temporary, target)
-        if durable:
-            sync_file(target.parent)
+        with naming(target):
+            yield temporary
+            if manifest:
+                write_manifest(temporary, durable)
+            if durable:
+                for folder in sorted(path for path in temporary.rglob("*") if path.is_dir()):
+                    sync_file(folder)
+                sync_file(temporary)
+            _close(temporary)
+            _step("rename", target)
+            os.rename(temporary, target)
+            if durable:
+                sync_file(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

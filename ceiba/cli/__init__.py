@@ -4,10 +4,12 @@ May touch   every room, by name, and only the one that the verb needs.   Never  
 To add one  write cli/<verb>.py with `main(arguments) -> int`, add one line to VERBS below."""
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 VERBS = {
     "init": ("ceiba.cli.init:main", "look at data, print its profile and write a recipe"),
@@ -42,8 +44,33 @@ def usage() -> str:
     )
 
 
+TERMINATED = 128 + signal.SIGTERM
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt(TERMINATED)
+
+
+@contextmanager
+def terminating() -> Iterator[None]:
+    """Within, SIGTERM ends a verb as Ctrl-C does: what is half written is removed first.
+
+    A verb may listen for itself; only a main thread may listen at all.
+    """
+    try:
+        before = signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; an error that Ceiba raised on purpose is one line on standard error."""
+    """Run one verb; an error that Ceiba raises on purpose or the system reports is one line on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage(), end="")
@@ -57,14 +84,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise errors.InputError(
                 "ceiba must be given a verb it knows", repr(words[0]), errors.nearest(words[0], VERBS)
             )
-        return int(resolve(VERBS[words[0]][0])(words[1:]))
+        with terminating():
+            return int(resolve(VERBS[words[0]][0])(words[1:]))
     except errors.CeibaError as error:
         if not isinstance(error, errors.Followed | errors.Stopped) or ranks.leads():
             print(f"ceiba: {error}", file=sys.stderr)
         return int(error.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("ceiba: stopped.", file=sys.stderr)
-        return 130
+        return int(stop.args[0]) if stop.args else INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None:  # not of a file that the user could look at
+            raise
+        print(f"ceiba: {error.filename}: {error.strerror or error.args[0]} (errno {error.errno}).", file=sys.stderr)
         return 1

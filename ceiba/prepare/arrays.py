@@ -176,7 +176,7 @@ class _Writer:
             offsets = part.offsets.astype(np.int64) - part.offsets[0]
             values = values[part.offsets[0] : part.offsets[-1]]
             self.offsets.write((offsets[1:] + self.total).tobytes())
-        np.ascontiguousarray(values).tofile(self.values)
+        self.values.write(np.ascontiguousarray(values).data)  # numpy's own tofile hides the system's error
         self.rows += len(part)
         self.total += len(values)
 

@@ -106,7 +106,8 @@ def save_checkpoint(
             state = {"identity": dict(identity), **asdict(progressed)}
             (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     held = 0
-    for place, path in enumerate(sorted(folder.glob("step-*"), reverse=True)):
+    whole_ones = sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
+    for place, path in enumerate(whole_ones):
         held += sum(file.stat().st_size for file in path.iterdir())
         if place and (place >= keep or (most_bytes is not None and held > most_bytes)):
             shutil.rmtree(path)

@@ -16,7 +16,7 @@ from ceiba.answers import Answer
 from ceiba.base.errors import CeibaError, Followed, RecipeError, Stopped, listed
 from ceiba.base.memory import anonymous_bytes
 from ceiba.base.progress import Progress
-from ceiba.batches import Batches
+from ceiba.batches import Batch, Batches
 from ceiba.model import Model
 from ceiba.train.auto import choose
 from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint
@@ -31,6 +31,8 @@ from ceiba.train.world import World, whole
 MOST_STEPS_TOLD = 5
 STOPPED_WITH_ANOTHER = 143
 MFU_AFTER_S = 10.0
+NO_MEMORY = "DefaultCPUAllocator: "
+"""How torch begins to say that the processor has no memory left; an accelerator has an error of its own."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Loop:
         recent, logged = torch.zeros((), device=run.device), run.at.step
         for batch in self.sight.watch(run.train.epoch(epoch, start, (run.world.rank, run.world.size))):
             run.wish = self.wish()
-            loss = run.step(batch)
+            loss = self.step(batch)
             loss_sum += loss
             recent += loss
             self.progress.advance()
@@ -138,6 +140,22 @@ class Loop:
                 break
         self.look_for_failures()
         run.at.loss_sum = float(run.world.add_up(loss_sum))
+
+    def step(self, batch: Batch) -> Tensor:
+        """One step.
+
+        Raises: CeibaError if it needs more memory than there is.
+        """
+        try:
+            return self.run.step(batch)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and NO_MEMORY not in str(error):
+                raise
+            raise CeibaError(
+                f"A step of {batch.num_rows:,} rows must fit into memory", str(error).partition("\n")[0],
+                f"Set train.accumulate={2 * self.run.spec.accumulate} for the same gradients in half the memory, or "
+                "train.batch_rows lower",
+            ) from error  # fmt: skip
 
     def wish(self) -> int:
         """What this process would like to do after the coming step: stop (1), save (2), end (4)."""

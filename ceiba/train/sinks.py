@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from ceiba.base.files import naming
+
 
 class Sink(Protocol):
     """Takes named figures at a step."""
@@ -34,11 +36,13 @@ class JsonLines:
         self.note(step, figures)
 
     def note(self, step: int, event: Mapping[str, object]) -> None:
-        self.file.write(json.dumps({"step": step, "time": round(time.time(), 3), **event}) + "\n")
-        self.file.flush()
+        with naming(Path(self.file.name)):
+            self.file.write(json.dumps({"step": step, "time": round(time.time(), 3), **event}) + "\n")
+            self.file.flush()
 
     def close(self) -> None:
-        self.file.close()
+        with naming(Path(self.file.name)):
+            self.file.close()
 
 
 class TensorBoard:
@@ -65,11 +69,13 @@ class TensorBoard:
     def _record(self, message: bytes) -> None:
         """Length and message, each followed by its checksum (TFRecord)."""
         length = struct.pack("<Q", len(message))
-        self.file.write(length + _checksum(length) + message + _checksum(message))
-        self.file.flush()
+        with naming(Path(self.file.name)):
+            self.file.write(length + _checksum(length) + message + _checksum(message))
+            self.file.flush()
 
     def close(self) -> None:
-        self.file.close()
+        with naming(Path(self.file.name)):
+            self.file.close()
 
 
 def _wall_time() -> bytes:
