@@ -1,6 +1,6 @@
 """Fields: what was learnt about one column, and its encoding.
 Takes       Arrow arrays, training rows for `fit`.    Gives   a Field (frozen, JSON); arrays from it.
-May touch   base, numpy, Arrow, pillow, tokenizers.   Never   torch, files, whole tables, models.
+May touch   base, numpy, Arrow, pillow, tokenizers, a tokenizer's folder.   Never   torch, other files, models.
 To add one  write fields/<kind>.py with a Field and its FieldSpec, add one line to FIELDS in catalog.py."""
 
 from ceiba.fields.binary import BinaryField, BinarySpec

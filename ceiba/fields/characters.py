@@ -27,8 +27,8 @@ HAN_RANGES = (
 )
 
 
-def clean_text(column: pa.Array, max_characters: int = MAX_CHARACTERS) -> pa.Array:
-    """Any column → strings in one Unicode form (NFC), cut at a stated length; missing is the empty text.
+def clean_text(column: pa.Array, max_characters: int = MAX_CHARACTERS, compose: bool = True) -> pa.Array:
+    """Any column → strings in one Unicode form (NFC) unless told not to, cut at a stated length; missing is empty.
 
     Raises: DataError for bytes that are not UTF-8.
     """
@@ -39,7 +39,8 @@ def clean_text(column: pa.Array, max_characters: int = MAX_CHARACTERS) -> pa.Arr
         raise DataError("must hold text in UTF-8", "other bytes", "Set data.encoding, or mend the file") from error
     if (pc.max(pc.binary_length(text)).as_py() or 0) > max_characters:
         text = pc.utf8_slice_codeunits(text, 0, max_characters)
-    return text if pc.all(pc.string_is_ascii(text)).as_py() else pc.utf8_normalize(text, form="NFC")
+    plain = not compose or pc.all(pc.string_is_ascii(text)).as_py()
+    return text if plain else pc.utf8_normalize(text, form="NFC")
 
 
 @functools.cache

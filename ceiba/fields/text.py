@@ -8,7 +8,8 @@ import pyarrow as pa
 from ceiba.base.spec import one_of
 from ceiba.fields.field import Field, FieldSpec, Target
 from ceiba.fields.ngrams import NgramField, NgramSpec
-from ceiba.fields.tokens import TOKENIZERS, TokenField, TokenizerSpec, WordSpec
+from ceiba.fields.tokenizers import TOKENIZERS, TokenizerSpec, WordSpec
+from ceiba.fields.tokens import TokenField, fit_tokens
 
 TokenizerOptions = one_of({**TOKENIZERS, "ngrams": NgramSpec})
 
@@ -33,10 +34,12 @@ class TextSpec(FieldSpec):
     type: Literal["text"] = "text"
     """The kind of the column."""
     tokenizer: TokenizerOptions = WordSpec()  # type: ignore[valid-type]
-    """How text is cut: word, character, bpe, or ngrams."""
+    """How text is cut: word, character, byte, bpe, wordpiece, unigram, folder, or ngrams."""
     max_tokens: int | None = None
     """Tokens kept of a text, the first ones (of n-grams the heaviest); null: by the training texts."""
 
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> Field:
         options: TokenizerSpec | NgramSpec = self.tokenizer
-        return options.fit(column, self.max_tokens, seed)
+        if isinstance(options, NgramSpec):
+            return options.fit(column, self.max_tokens, seed)
+        return fit_tokens(options, column, self.max_tokens, seed)

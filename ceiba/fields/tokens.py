@@ -1,148 +1,58 @@
-"""Text as a row of token ids: words, characters, or byte-level pairs."""
+"""Text as a row of token ids."""
 
 import dataclasses
 import functools
 import os
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
-from ceiba.base.spec import Spec
 from ceiba.fields.characters import clean_text
 from ceiba.fields.columns import no_values
 from ceiba.fields.field import Encoded, Field, Layout, Ragged, TextLayout
 from ceiba.fields.sample import Sample
+from ceiba.fields.tokenizer_folder import read_folder
+from ceiba.fields.tokenizers import END, MASK, TOKENIZERS, FolderSpec, LearntSpec, TokenizerSpec
 
-PADDING, UNKNOWN = "[PAD]", "[UNK]"
-FILE = "tokenizer.json"
+FILE, TEMPLATE_FILE = "tokenizer.json", "chat_template.jinja"
 SLICE_ROWS = 1024
 SAMPLE_TEXTS = 5_000
 SAMPLE_CHARACTERS = 10_000
 LENGTH_LEVEL = 0.99
 MOST_TOKENS = 256
 PARALLELISM = "TOKENIZERS_PARALLELISM"
-
-
-class TokenizerSpec(Spec):
-    """How text is cut into tokens; `fit` learns which tokens there are."""
-
-    @abstractmethod
-    def untrained(self) -> tuple[Tokenizer, trainers.Trainer]:
-        """A tokenizer without tokens, and what finds them."""
-
-    def fit(self, column: Iterable[pa.Array], max_tokens: int | None, seed: int) -> "TokenField":
-        """Learn the tokens of a stream of texts, and from a sample of it how long texts are."""
-        tokenizer, trainer = self.untrained()
-        sample = Sample(SAMPLE_TEXTS, seed)
-        tokenizer.train_from_iterator(_texts(column, sample), trainer)
-        known = sample.values()
-        if not any(known):
-            raise no_values("must hold text")
-        field = TokenField(self, max_tokens or MOST_TOKENS, tokenizer.to_str())
-        if max_tokens is not None:
-            return field
-        lengths = np.array([len(ids) for ids in field.token_ids([text for text in known.tolist() if text])])
-        longest = int(np.quantile(lengths, LENGTH_LEVEL, method="inverted_cdf"))
-        return TokenField(self, min(max(1, longest), MOST_TOKENS), field.trained)
-
-
-class WordSpec(TokenizerSpec):
-    """Words and marks, and each Chinese character by itself."""
-
-    type: Literal["word"] = "word"
-    """The tokenizer."""
-    vocab: int = 30_000
-    """Most tokens, the padding and the unknown one included."""
-    lowercase: bool = True
-    """Whether case is ignored."""
-    min_count: int = 2
-    """A word that occurs fewer times in training counts as unknown."""
-
-    def untrained(self) -> tuple[Tokenizer, trainers.Trainer]:
-        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        tokenizer.normalizer = normalizers.BertNormalizer(
-            clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=self.lowercase
-        )
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        return tokenizer, trainers.WordLevelTrainer(
-            vocab_size=self.vocab,
-            min_frequency=self.min_count,
-            special_tokens=[PADDING, UNKNOWN],
-            show_progress=False,
-        )
-
-
-class CharacterSpec(TokenizerSpec):
-    """Each character by itself."""
-
-    type: Literal["character"] = "character"
-    """The tokenizer."""
-    vocab: int = 10_000
-    """Most tokens, the padding and the unknown one included."""
-    lowercase: bool = False
-    """Whether case is ignored."""
-    min_count: int = 1
-    """A character that occurs fewer times in training counts as unknown."""
-
-    def untrained(self) -> tuple[Tokenizer, trainers.Trainer]:
-        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        if self.lowercase:
-            tokenizer.normalizer = normalizers.Lowercase()
-        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-        return tokenizer, trainers.WordLevelTrainer(
-            vocab_size=self.vocab,
-            min_frequency=self.min_count,
-            special_tokens=[PADDING, UNKNOWN],
-            show_progress=False,
-        )
-
-
-class BpeSpec(TokenizerSpec):
-    """Byte pairs that occur often together; nothing is ever unknown. Source: Sennrich et al. 2016, arXiv:1508.07909."""
-
-    type: Literal["bpe"] = "bpe"
-    """The tokenizer."""
-    vocab: int = 8_000
-    """Most tokens, the 256 bytes, the padding and the unknown one included."""
-    lowercase: bool = False
-    """Whether case is ignored."""
-    min_count: int = 2
-    """A pair that occurs fewer times in training is not joined."""
-
-    def untrained(self) -> tuple[Tokenizer, trainers.Trainer]:
-        tokenizer = Tokenizer(models.BPE())
-        if self.lowercase:
-            tokenizer.normalizer = normalizers.Lowercase()
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        return tokenizer, trainers.BpeTrainer(
-            vocab_size=self.vocab,
-            min_frequency=self.min_count,
-            special_tokens=[PADDING, UNKNOWN],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-
-
-TOKENIZERS: dict[str, type[TokenizerSpec]] = {"word": WordSpec, "character": CharacterSpec, "bpe": BpeSpec}
+OWN_ROLES = {END: "end", MASK: "mask"}
 
 
 @dataclass(frozen=True)
 class TokenField(Field):
-    """Texts → ids: 0 is padding, 1 unknown, 2 and up the tokens; a text without tokens is an empty row."""
+    """Texts → ids: 0 is padding; a text without tokens is an empty row.
+
+    A tokenizer that Ceiba learnt has 1 for unknown and 2 and up for the tokens. One that comes from a folder keeps its
+    ids if 0 is its padding, and else has each one greater by `shift`.
+    """
 
     kind: ClassVar[str] = "text"
 
     options: TokenizerSpec
     max_tokens: int
     trained: str = dataclasses.field(repr=False)
+    vocab: int
+    """Ids there are, 0 included."""
+    shift: int = 0
+    """What an id is greater than the tokenizer's own."""
+    special: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """What a special token is for (end, mask, begin, ...) → its id."""
+    chat_template: str | None = dataclasses.field(default=None, repr=False)
+    """How a folder's author lays out a chat: a template in Jinja, somebody else's code."""
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -151,33 +61,110 @@ class TokenField(Field):
         tokenizer.encode_special_tokens = True
         return tokenizer
 
+    @cached_property
+    def _cutting(self) -> Tokenizer:
+        """A folder's tokenizer that cuts a text so that its frame has room."""
+        tokenizer = Tokenizer.from_str(self.trained)
+        tokenizer.encode_special_tokens = True
+        tokenizer.enable_truncation(self.max_tokens)
+        return tokenizer
+
     def token_ids(self, texts: list[str]) -> list[list[int]]:
-        """All tokens of each text, uncut."""
+        """All tokens of each text, uncut and without a frame."""
         _survive_forks()
-        return [found.ids for found in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [one.ids if not self.shift else [id + self.shift for id in one.ids] for one in found]
+
+    def _framed_ids(self, texts: list[str]) -> list[list[int]]:
+        """The tokens that a row keeps."""
+        if not (isinstance(self.options, FolderSpec) and self.options.template):
+            return self.token_ids(texts)
+        _survive_forks()
+        found = self._cutting.encode_batch_fast(texts, add_special_tokens=True)
+        return [[id + self.shift for id in one.ids] if text else [] for one, text in zip(found, texts, strict=True)]
+
+    def decode(self, ids: Iterable[int], keep_special: bool = False) -> str:
+        """The text that tokens spell; padding is passed over, as are special tokens unless they are kept."""
+        own = [int(id) - self.shift for id in ids if id]
+        text: str = self.tokenizer.decode(own, skip_special_tokens=not keep_special)
+        return text
+
+    def clean(self, column: pa.Array, max_characters: int | None = None) -> pa.Array:
+        """A column as the texts that are cut; a folder's tokenizer sees them as they stand."""
+        limit = {} if max_characters is None else {"max_characters": max_characters}
+        return clean_text(column, compose=not isinstance(self.options, FolderSpec), **limit)
 
     def encode(self, column: pa.Array) -> Encoded:
-        texts = clean_text(column)
+        texts = self.clean(column)
         rows: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), SLICE_ROWS):
-            found = self.token_ids(texts[start : start + SLICE_ROWS].to_pylist())
+            found = self._framed_ids(texts[start : start + SLICE_ROWS].to_pylist())
             rows += [np.array(ids[: self.max_tokens], dtype=np.int32) for ids in found]
         offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
         return {"ids": Ragged(np.concatenate([np.zeros(0, np.int32), *rows]), offsets)}
 
     def layout(self, name: str) -> Layout:
-        return TextLayout(vocab=self.tokenizer.get_vocab_size(), max_tokens=self.max_tokens, weighted=False)
+        return TextLayout(vocab=self.vocab, max_tokens=self.max_tokens, weighted=False)
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "tokenizer": self.options.model_dump(mode="json"), "max_tokens": self.max_tokens}
+        return {
+            "kind": self.kind, "tokenizer": self.options.model_dump(mode="json"), "max_tokens": self.max_tokens,
+            "vocab": self.vocab, "shift": self.shift, "special": dict(self.special),
+        }  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
-        return {FILE: self.trained.encode()}
+        template = {} if self.chat_template is None else {TEMPLATE_FILE: self.chat_template.encode()}
+        return {FILE: self.trained.encode(), **template}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
         options = dict(value["tokenizer"])
-        return cls(TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), files[FILE].decode())
+        template = files[TEMPLATE_FILE].decode() if TEMPLATE_FILE in files else None
+        return cls(
+            TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), files[FILE].decode(),
+            int(value["vocab"]), int(value["shift"]), dict(value["special"]), template,
+        )  # fmt: skip
+
+
+def fit_tokens(options: TokenizerSpec, column: Iterable[pa.Array], max_tokens: int | None, seed: int) -> TokenField:
+    """Learn the tokens of a stream of texts, or read them from a folder; from a sample of it how long texts are.
+
+    Raises: DataError for a column without text; RecipeError for a folder without a tokenizer.
+    """
+    sample = Sample(SAMPLE_TEXTS, seed)
+    if isinstance(options, FolderSpec):
+        field, most = _from_folder(options)
+        for _ in _texts(column, sample):
+            pass
+    else:
+        assert isinstance(options, LearntSpec)
+        tokenizer = options.learn(lambda: _texts(column, sample))
+        roles = {OWN_ROLES[token]: tokenizer.token_to_id(token) for token in options.special if token in OWN_ROLES}
+        vocab = tokenizer.get_vocab_size()
+        field, most = TokenField(options, MOST_TOKENS, tokenizer.to_str(), vocab, special=roles), MOST_TOKENS
+    known = [text for text in sample.values().tolist() if text]
+    if not known:
+        raise no_values("must hold text")
+    return dataclasses.replace(field, max_tokens=max_tokens or _usual_length(field, known, most))
+
+
+def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:
+    """The field of a folder's tokenizer, and how many tokens a row may have for it."""
+    found = read_folder(Path(options.folder))
+    ids = Tokenizer.from_str(found.tokenizer).token_to_id
+    shift = 0 if "padding" in found.special and ids(found.special["padding"]) == 0 else 1
+    roles = {role: ids(token) + shift for role, token in found.special.items()}
+    field = TokenField(
+        options, MOST_TOKENS, found.tokenizer, found.vocab + shift, shift, roles, chat_template=found.template
+    )
+    return field, min(found.most_tokens or MOST_TOKENS, 2 * MOST_TOKENS)
+
+
+def _usual_length(field: TokenField, known: Sequence[str], most: int) -> int:
+    """What all but a few texts keep to, at most what is usual."""
+    lengths = np.array([len(ids) for ids in dataclasses.replace(field, max_tokens=most)._framed_ids(list(known))])
+    longest = int(np.quantile(lengths, LENGTH_LEVEL, method="inverted_cdf"))
+    return min(max(1, longest), most)
 
 
 def _texts(column: Iterable[pa.Array], sample: Sample) -> Iterator[list[str]]:

@@ -9,7 +9,8 @@ from pydantic_core import ErrorDetails
 
 from ceiba.base.errors import RecipeError, nearest
 from ceiba.base.yaml import Marks, read_yaml
-from ceiba.recipe.spec import PLACES, Misplaced, Recipe
+from ceiba.fields.tokenizers import FolderSpec
+from ceiba.recipe.spec import PLACES, ColumnSpec, Misplaced, Recipe
 
 
 def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
@@ -39,7 +40,21 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     data = recipe.data
     root = folder / data.root if data.root is not None else folder
     moved = {name: _below(root, getattr(data, name)) for name in PLACES}
-    return recipe.model_copy(update={"data": data.model_copy(update={**moved, "root": None})})
+    columns = {
+        side: {name: _with_folder(one, folder) for name, one in given.items()}
+        for side, given in (("inputs", recipe.inputs), ("outputs", recipe.outputs))
+        if given is not None
+    }
+    return recipe.model_copy(update={"data": data.model_copy(update={**moved, "root": None}), **columns})
+
+
+def _with_folder(column: ColumnSpec, folder: Path) -> ColumnSpec:
+    """A text whose tokenizer lies in a folder, with that folder's path taken from the recipe's."""
+    tokenizer = getattr(column.field, "tokenizer", None)
+    if not isinstance(tokenizer, FolderSpec):
+        return column
+    moved = tokenizer.model_copy(update={"folder": str(folder / tokenizer.folder)})
+    return column.model_copy(update={"field": column.field.model_copy(update={"tokenizer": moved})})
 
 
 def _below(root: Path, source: Any) -> Any:

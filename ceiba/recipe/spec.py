@@ -287,4 +287,7 @@ class Recipe(Spec):
         value = self.to_plain()
         if folder is not None:
             value["data"] |= {name: _seen_from(folder, value["data"][name]) for name in PLACES if name in value["data"]}
+            for column in (*value.get("inputs", {}).values(), *value["outputs"].values()):
+                if "folder" in (tokenizer := column.get("tokenizer", {})):
+                    tokenizer["folder"] = os.path.relpath(tokenizer["folder"], folder)
         return write_yaml(value)

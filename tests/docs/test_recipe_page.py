@@ -16,7 +16,7 @@ from ceiba.evaluate import EvaluateSpec
 from ceiba.fields import FIELDS
 from ceiba.fields.bins import Bins
 from ceiba.fields.ngrams import NgramSpec
-from ceiba.fields.tokens import TOKENIZERS
+from ceiba.fields.tokenizers import TOKENIZERS
 from ceiba.heads import HEADS
 from ceiba.layers.positions import POSITIONS, SCALINGS
 from ceiba.prepare import DataSpec

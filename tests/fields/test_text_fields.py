@@ -24,7 +24,7 @@ from ceiba.fields import Field, NgramSpec, TextSpec
 from ceiba.fields.characters import BLANK, HAN, MARK, MAX_CHARACTERS, WORD, character_classes, clean_text
 from ceiba.fields.ngram_keys import DocumentCounts
 
-TOKENIZERS = ("word", "character", "bpe", "ngrams")
+TOKENIZERS = ("word", "character", "bpe", "byte", "wordpiece", "unigram", "ngrams")
 every_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS)
 
 
@@ -219,7 +219,7 @@ def test_bpe_spells_what_it_never_saw() -> None:
     assert len(ids(field, ["lower"])[0]) < 5
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS[:3])
+@pytest.mark.parametrize("tokenizer", TOKENIZERS[:6])
 def test_lengths_are_cut_at_the_99th_percentile(tokenizer: str) -> None:
     texts = ["a b"] * 99 + ["a b " * 500]
     assert fit(tokenizer, texts).max_tokens <= 3

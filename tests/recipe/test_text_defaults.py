@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ceiba.fields.ngrams import NgramSpec
-from ceiba.fields.tokens import WordSpec
+from ceiba.fields.tokenizers import WordSpec
 from ceiba.read import open_frame
 from ceiba.recipe import check_recipe, complete
 
