@@ -19,7 +19,7 @@ INSIDE = "##"
 """What begins a piece that does not begin a word."""
 UNIGRAM_STEP = 1e-4
 """How far apart the library scores characters that its search dropped."""
-ROUNDING = 0.01
+ROUNDING, DIGITS = 0.01, 8
 NUM_BYTES = 256
 IN_BRACKETS = re.compile(r"\[\S+\]|<\S+>")
 """A special token: every tokenizer cuts text at brackets, so that no text can spell it."""
@@ -205,11 +205,11 @@ class UnigramSpec(LearntSpec):
         )
 
     def learn(self, texts: Callable[[], Iterator[list[str]]]) -> Tokenizer:
-        """Characters that the search dropped come back with scores a step apart, in the order of a hash that differs
-        from run to run: here in that of the alphabet."""
+        """The library's threads add up in any order, which the last digits show; and characters that its search
+        dropped come back with scores a step apart, in the order of a hash, here in that of the alphabet."""
         found = json.loads(super().learn(texts).to_str())
         first = len(self.first_tokens)
-        pieces = dict(found["model"]["vocab"][first:])
+        pieces = {piece: round(score, DIGITS) for piece, score in found["model"]["vocab"][first:]}
         lowest, back = min(pieces.values(), default=0.0), []
         for piece in sorted((one for one in pieces if len(one) == 1), key=pieces.__getitem__):
             steps = (pieces[piece] - lowest) / UNIGRAM_STEP
