@@ -19,13 +19,13 @@ from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle
 from ceiba.encoders import ENCODERS, Encoder
-from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout
-from ceiba.heads import HEADS, Head, OutputLayout
+from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
+from ceiba.heads import HEADS, Head, NextToken, OutputLayout
 from ceiba.layers import Memory, Tokens
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 
-Layout = TableLayout | TextLayout | ImageLayout
-LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", ImageLayout: "image"}
+Layout = TableLayout | TextLayout | WordsLayout | ImageLayout
+LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", WordsLayout: "words", ImageLayout: "image"}
 ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
 
 
@@ -103,8 +103,20 @@ class Model(nn.Module):
         self.heads = nn.ModuleDict()
         for name, head in spec.heads.items():
             self.heads[self.head_slots[name]] = _build_head(name, head, outputs[name], self.trunk.dim, self.members)
+            if self.head(name).per_token and len(self.groups) > 1:
+                got = f"inputs {listed(self.groups)}"
+                raise RecipeError(f"The head of '{name}' answers for each token of one input", got, "Keep one input")
+            if self.head(name).shifts:
+                self._look_back_only(name)
             if self.head(name).tied:
                 self._table(name)  # tells at once if there is none
+
+    def _look_back_only(self, name: str) -> None:
+        """Raises: RecipeError if tokens know of those after them, which a language model would copy."""
+        for part, place in ((self.trunk, "model.trunk"), *((one, "model.text") for one in self.encoders.values())):
+            if not part.is_causal:
+                do = "Use causal: true, or bidirectional: false"
+                raise RecipeError(f"{place} must not look ahead for the head of '{name}'", "one that does", do)
 
     def head(self, name: str) -> Head:
         """The head of one target."""
@@ -195,8 +207,14 @@ class Model(nn.Module):
         return {name: self.head(name).combine(value) for name, value in logits.items()}
 
     def answers(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What is served: forward and `combine` in one."""
-        return self.combine(self(inputs))
+        """What is served: forward and `combine` in one; of a text that predicts itself, how probable each row is."""
+        name = next((name for name in self.head_slots if self.head(name).shifts), None)
+        if name is None:
+            return self.combine(self(inputs))
+        ids = inputs[f"{name}.ids"]
+        head = self.head(name)
+        assert isinstance(head, NextToken)
+        return {name: head.figures(self({f"{name}.ids": ids[:, :-1]})[name], ids[:, 1:])}
 
     @property
     def num_parameters(self) -> int:

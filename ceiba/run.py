@@ -23,6 +23,7 @@ from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layout
 from ceiba.report import card, render_html
 from ceiba.train import Trained, choose_thresholds, fit, run_folder
 from ceiba.train.sinks import Sink
+from ceiba.train.writing import writers
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def train(
     with PeakMemory() as memory:
         phases = Phases()
         with phases("read"):
-            splits = load_splits(recipe.data, list(recipe.outputs))
+            splits = load_splits(recipe.data, recipe.targets)
         with hold(folder):
             return train_splits(recipe, splits, folder, resume, phases, memory)
 
@@ -67,7 +68,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     frames = splits.parts()
     held = {name: frame for name, frame in frames.items() if name != "train"}
     with phases("prepare"):
-        found = profile(splits.train, list(recipe.outputs), held)
+        found = profile(splits.train, recipe.targets, held)
         recipe = complete(recipe, splits.train, found.kinds)
         seed = recipe.train.seed
         fields, arrays = encode(recipe, splits)
@@ -105,7 +106,7 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     )
     frames = splits.parts()
     arrays = {
-        name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name])
+        name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name], training=name == "train")
         for name in ("train", "valid")
     }
     return fields, arrays
@@ -125,5 +126,6 @@ def learn(
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
     batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
     valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
+    sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}
     return model, fit(model, batches, valid, answers, recipe.train, folder, identity, resume, sinks)

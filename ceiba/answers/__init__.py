@@ -11,6 +11,8 @@ from ceiba.answers.binary import BinaryAnswer
 from ceiba.answers.classes import ClassesAnswer
 from ceiba.answers.labels import LabelsAnswer
 from ceiba.answers.number import NumberAnswer
+from ceiba.answers.tags import TagsAnswer
+from ceiba.answers.text import TextAnswer
 from ceiba.base.errors import BundleError, nearest
 
 ANSWERS: dict[str, type[Answer]] = {
@@ -18,6 +20,8 @@ ANSWERS: dict[str, type[Answer]] = {
     "classes": ClassesAnswer,
     "labels": LabelsAnswer,
     "number": NumberAnswer,
+    "tags": TagsAnswer,
+    "text": TextAnswer,
 }
 
 
@@ -39,6 +43,8 @@ __all__ = [
     "ClassesAnswer",
     "LabelsAnswer",
     "NumberAnswer",
+    "TagsAnswer",
+    "TextAnswer",
     "load_answer",
     "sigmoid",
     "softmax",

@@ -70,6 +70,9 @@ def gather(arrays: Arrays, positions: NDArray[np.int64]) -> Batch:
     for name, part in arrays.parts.items():
         rows = part.take(positions).pad() if isinstance(part, Ragged) else part[positions]
         inputs[name] = torch.from_numpy(rows)
-    targets = {name: torch.from_numpy(target[positions]) for name, target in arrays.targets.items()}
+    targets = {}
+    for name, target in arrays.targets.items():
+        rows = target.take(positions).pad() if isinstance(target, Ragged) else target[positions]
+        targets[name] = torch.from_numpy(rows)
     weight = None if arrays.weight is None else torch.from_numpy(arrays.weight[positions])
     return Batch(inputs, targets, weight, arrays.rows[positions], known=arrays.known)

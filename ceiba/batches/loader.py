@@ -50,9 +50,10 @@ class Batches:
         """
         rank, size = share
         order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())
+        arrays = self.arrays.at_epoch(self.seed, epoch)
         for positions in order[start:]:
             own = positions[rank::size]
-            batch = gather(self.arrays, own if len(own) else positions[:1])
+            batch = gather(arrays, own if len(own) else positions[:1])
             if not len(own):
                 batch = replace(batch, weight=torch.zeros(1))
             yield augment(batch, self.augment, self.seed, epoch)

@@ -90,7 +90,7 @@ def summary(run: "Run | Study") -> str:
     split = next(name for name in ("test", "folds", "valid") if name in run.report["metrics"])
     lines = ["", metric_table({**run.report, "metrics": {split: run.report["metrics"][split]}}), ""]
     lines += [f"Note: {note}" for note in run.report["notes"]]
-    lines += ["", "Three answers:"]
+    lines += ["", "Three answers:"] if run.report["samples"] else []
     for sample in run.report["samples"][:3]:
         answers = (
             f"{name}: {plain(one['answer'])} (truth: {plain(one['truth'])})" for name, one in sample["outputs"].items()

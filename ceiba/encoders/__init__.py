@@ -18,6 +18,7 @@ from ceiba.encoders.text_cnn import TextCnnSpec
 from ceiba.encoders.text_mean import TextMeanSpec
 from ceiba.encoders.text_recurrent import GruSpec, LstmSpec, RnnSpec
 from ceiba.encoders.text_transformer import TextTransformerSpec
+from ceiba.encoders.words_recurrent import WordsGruSpec, WordsLstmSpec
 
 TABLE_ENCODERS: dict[str, type[Spec]] = {
     "mlp": TableMlpSpec,
@@ -35,7 +36,10 @@ TEXT_ENCODERS: dict[str, type[Spec]] = {
     "transformer": TextTransformerSpec,
 }
 IMAGE_ENCODERS: dict[str, type[Spec]] = {"cnn": ImageCnnSpec, "resnet": ImageResnetSpec, "vit": ImageVitSpec}
-ENCODERS: dict[str, dict[str, type[Spec]]] = {"table": TABLE_ENCODERS, "text": TEXT_ENCODERS, "image": IMAGE_ENCODERS}
+WORDS_ENCODERS: dict[str, type[Spec]] = {"lstm": WordsLstmSpec, "gru": WordsGruSpec}
+ENCODERS: dict[str, dict[str, type[Spec]]] = {
+    "table": TABLE_ENCODERS, "text": TEXT_ENCODERS, "words": WORDS_ENCODERS, "image": IMAGE_ENCODERS,
+}  # fmt: skip
 """Kind of a group's layout → name → spec."""
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "NUMBERS",
     "TABLE_ENCODERS",
     "TEXT_ENCODERS",
+    "WORDS_ENCODERS",
     "Encoder",
     "GruSpec",
     "ImageCnnSpec",

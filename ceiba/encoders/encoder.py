@@ -18,6 +18,11 @@ class Encoder(nn.Module, ABC):
     """How many members of an ensemble stand on the token axis; 0 means that the tokens are tokens."""
 
     @property
+    def is_causal(self) -> bool:
+        """Whether no token knows of those after it."""
+        return False
+
+    @property
     def table(self) -> Tensor | None:
         """The vectors that token ids stand for, one a row, which a tied head reads; None where there are none."""
         return None

@@ -58,6 +58,10 @@ class TextRecurrent(Encoder):
         self.linear = nn.Linear(self.recurrent.width, dim)
 
     @property
+    def is_causal(self) -> bool:
+        return not self.recurrent.backwards
+
+    @property
     def table(self) -> Tensor:
         return self.embedding.table.weight
 

@@ -56,6 +56,10 @@ class TextTransformer(Encoder):
         self.transformer = Transformer(dim, spec) if spec.layers else None
 
     @property
+    def is_causal(self) -> bool:
+        return self.causal or self.transformer is None
+
+    @property
     def table(self) -> Tensor:
         return self.embedding.table.weight
 

@@ -104,7 +104,7 @@ def recall_constants(fields: Fields, answers: Mapping[str, Answer]) -> Baselines
     """The constants that fitted fields remember of their training rows, where those rows are no longer at hand."""
     constant: dict[str, Constant] = {}
     for name, answer in answers.items():
-        counts = getattr(fields.outputs[name], "counts", ())
+        counts = getattr(fields.outputs.get(name), "counts", ())
         if answer.kind == "number":
             constant[name] = constant_number(float(answer.scores(np.zeros(1))[0]))
         elif answer.kind in ("binary", "classes") and len(counts) == len(output_labels(answer)):

@@ -13,8 +13,10 @@ from ceiba.answers import Answer
 from ceiba.base.ranks import leads
 from ceiba.base.side_process import Helper, helper
 from ceiba.evaluate.baseline import Baselines, fit_baselines
+from ceiba.evaluate.language import TextBaselines, fit_text_baselines
 from ceiba.evaluate.quick import Inputs, Quick, input_kinds, most_rows, quick_scores
 from ceiba.evaluate.spec import EvaluateSpec
+from ceiba.evaluate.tagging import TagBaselines, fit_tag_baselines
 from ceiba.fields import Fields
 from ceiba.read import Frame, open_frame
 
@@ -28,7 +30,7 @@ def fit_beside(
     fields: Fields,
     answers: Mapping[str, Answer],
     seed: int = 0,
-) -> Callable[[], Baselines | None]:
+) -> Callable[[], Baselines | TagBaselines | TextBaselines | None]:
     """Learn the baselines, if they are asked for, beside other work; what is given back waits for them.
 
     Rows go to the helper whole, so it is for few rows: those of a training that is over in seconds. It scores the rows
@@ -36,11 +38,19 @@ def fit_beside(
     """
     if not spec.baselines or not leads():
         return lambda: None
+    pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
+    if text := next((name for name, answer in answers.items() if answer.kind == "text"), None):
+        counted = pool.submit(fit_text_baselines, train, fields, text)
+        pool.shutdown(wait=False)
+        return counted.result
+    if any(answer.kind == "tags" for answer in answers.values()):
+        looked_up = pool.submit(fit_tag_baselines, train, fields)
+        pool.shutdown(wait=False)
+        return looked_up.result
     other = helper()
     num_rows = max(frame.num_rows for frame in (train, *held.values()))
     is_small = num_rows <= most_rows(fields) and "image" not in input_kinds(fields)
     learn = partial(_learn_there, other, held) if other and is_small else fit_baselines
-    pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
     found = pool.submit(learn, train, fields, dict(answers), seed)
     pool.shutdown(wait=False)
     return found.result

@@ -6,10 +6,12 @@ from typing import Any
 
 from ceiba.evaluate.baseline import Baselines
 from ceiba.evaluate.gather import Answers, Scored, gather, without_truth
+from ceiba.evaluate.language import TextBaselines
 from ceiba.evaluate.rows import PAIRED
 from ceiba.evaluate.samples import samples_section
 from ceiba.evaluate.sections import calibration_section, classes_section, confusion_section, curves_section
 from ceiba.evaluate.slices import slice_groups, slice_section
+from ceiba.evaluate.tagging import TagBaselines
 from ceiba.metrics import MAIN, figures, known_rows, paired_difference, per_row
 from ceiba.read import Frame
 
@@ -23,7 +25,7 @@ def evaluate(
     frames: Mapping[str, Frame],
     *,
     slices: Sequence[str] = (),
-    baselines: Baselines | None = None,
+    baselines: Baselines | TagBaselines | TextBaselines | None = None,
     seed: int = 0,
     keep: Callable[[str, Frame, Mapping[str, Scored]], None] | None = None,
 ) -> Report:
@@ -55,7 +57,7 @@ def evaluate(
             groups = slice_groups(frame, column)
             for name, one in scored.items():
                 report["slices"].setdefault(split, {}).setdefault(name, {})[column] = slice_section(one, groups, seed)
-        if split == sampled:
+        if split == sampled and not any(one.kind in ("tags", "text") for one in scored.values()):
             report["samples"] = samples_section(frame, scored, list(predictor.fields.inputs), split, seed)
     if baselines is not None:
         report["baseline_models"], report["notes"] = baselines.about(), report["notes"] + list(baselines.notes)
@@ -122,12 +124,14 @@ def _row_notes(split: str, frame: Frame, scored: Mapping[str, Scored]) -> list[s
     notes = []
     for name, one in scored.items():
         missing = int((~known_rows(one.truth)).sum())
-        if missing:
+        if missing and one.kind == "text":
+            notes.append(f"{split}: {missing:,} texts of '{name}' are too short to be measured")
+        elif missing:
             notes.append(
                 f"{split}: {missing:,} of {frame.num_rows:,} rows have no '{name}', or one that training never saw; "
                 "they are not measured"
             )
-        measured = frame.num_rows - missing
+        measured = len(one.truth) - missing
         if 0 < measured < FEW_ROWS:
             notes.append(f"{split}: {measured} rows of '{name}' are measured; such intervals are rough")
     return notes

@@ -9,6 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.answers import Answer, BinaryAnswer
+from ceiba.evaluate.language import text_field, text_truth
+from ceiba.evaluate.tagging import tag_truth
 from ceiba.fields import Field, Fields
 from ceiba.metrics import known_rows, predicted
 from ceiba.read import Frame
@@ -69,8 +71,9 @@ def read_truth(frame: Frame, name: str, field: Field, answer: Answer) -> Array:
 
     Raises: DataError naming the column that is absent or holds a bad value.
     """
-    parts = [field.target(chunk) for chunk in frame.column(name)]
-    truth = np.concatenate(parts) if parts else field.target(pa.array([], frame.schema.field(name).type))
+    parts = [np.asarray(field.target(chunk)) for chunk in frame.column(name)]
+    nothing = pa.array([], frame.schema.field(name).type)
+    truth = np.concatenate(parts) if parts else np.asarray(field.target(nothing))
     return answer.scores(truth) if answer.kind == "number" else truth
 
 
@@ -79,6 +82,14 @@ def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
     logits = predictor.logits(frame)
     scored = {}
     for name, answer in predictor.answers.items():
+        if answer.kind == "text":
+            truth = text_truth(frame, name, text_field(predictor.fields, name), logits[name][:, 1])
+            scored[name] = Scored("text", (), DEFAULT_THRESHOLD, truth, answer.scores(logits[name]))
+            continue
+        if answer.kind == "tags":
+            truth, counts = tag_truth(frame, name, predictor.fields, answer.scores(logits[name]))
+            scored[name] = Scored("tags", output_labels(answer), DEFAULT_THRESHOLD, truth, counts)
+            continue
         threshold = answer.threshold if isinstance(answer, BinaryAnswer) else DEFAULT_THRESHOLD
         truth = read_truth(frame, name, predictor.fields.outputs[name], answer)
         scored[name] = Scored(answer.kind, output_labels(answer), threshold, truth, answer.scores(logits[name]))

@@ -14,7 +14,11 @@ from ceiba.evaluate.gather import Scored
 from ceiba.metrics import per_row
 from ceiba.read import Frame, table_digest
 
-PAIRED = {"binary": "accuracy", "classes": "accuracy", "labels": "subset_accuracy", "number": "squared_error"}
+PAIRED = {
+    "binary": "accuracy", "classes": "accuracy", "labels": "subset_accuracy", "number": "squared_error",
+    "tags": "accuracy",
+    "text": "loss",
+}  # fmt: skip
 """Answer kind → the figure that is compared row by row."""
 ABOUT = b"ceiba"
 

@@ -9,13 +9,26 @@ from ceiba.fields.catalog import FIELDS, TABLE_KINDS, FieldOptions, load_field
 from ceiba.fields.category import CategoryField, CategorySpec
 from ceiba.fields.columns import as_labels, as_numbers, as_text
 from ceiba.fields.date import DateField, DateSpec
-from ceiba.fields.field import Encoded, Field, FieldSpec, ImageLayout, Layout, Ragged, TableLayout, Target, TextLayout
+from ceiba.fields.field import (
+    Encoded,
+    Field,
+    FieldSpec,
+    ImageLayout,
+    Layout,
+    Ragged,
+    TableLayout,
+    Target,
+    TextLayout,
+    WordsLayout,
+)
 from ceiba.fields.image import ImageField, ImageSpec
 from ceiba.fields.image import check as check_image
 from ceiba.fields.ngrams import NgramField, NgramSpec
 from ceiba.fields.number import NumberField, NumberSpec
+from ceiba.fields.pieces import Pieces, in_pieces
 from ceiba.fields.record import TABLE, Fields
 from ceiba.fields.set import SetField, SetSpec
+from ceiba.fields.stream import Windows, joined, measured_rows, stream
 from ceiba.fields.text import TextSpec
 from ceiba.fields.tokens import TokenField
 from ceiba.fields.vector import VectorField, VectorSpec
@@ -44,6 +57,7 @@ __all__ = [
     "NgramSpec",
     "NumberField",
     "NumberSpec",
+    "Pieces",
     "Ragged",
     "SetField",
     "SetSpec",
@@ -54,9 +68,15 @@ __all__ = [
     "TokenField",
     "VectorField",
     "VectorSpec",
+    "Windows",
+    "WordsLayout",
     "as_labels",
     "as_numbers",
     "as_text",
     "check_image",
+    "in_pieces",
+    "joined",
     "load_field",
+    "measured_rows",
+    "stream",
 ]

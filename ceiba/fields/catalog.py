@@ -12,8 +12,10 @@ from ceiba.fields.field import Field, FieldSpec
 from ceiba.fields.image import ImageSpec
 from ceiba.fields.number import NumberSpec
 from ceiba.fields.set import SetSpec
+from ceiba.fields.tags import TagsSpec
 from ceiba.fields.text import TextSpec
 from ceiba.fields.vector import VectorSpec
+from ceiba.fields.words import WordsSpec
 
 FIELDS: dict[str, type[FieldSpec]] = {
     "number": NumberSpec,
@@ -23,6 +25,8 @@ FIELDS: dict[str, type[FieldSpec]] = {
     "set": SetSpec,
     "vector": VectorSpec,
     "text": TextSpec,
+    "words": WordsSpec,
+    "tags": TagsSpec,
     "image": ImageSpec,
 }
 FieldOptions = one_of(FIELDS)

@@ -43,7 +43,7 @@ class Ragged:
         lengths = self.lengths
         width = max(1, int(lengths.max(initial=0))) if length is None else max(1, length)
         width = -(-width // multiple) * multiple
-        result = np.zeros((len(self), width), dtype=self.values.dtype)
+        result = np.zeros((len(self), width, *self.values.shape[1:]), dtype=self.values.dtype)
         kept = np.minimum(lengths, width if length is None else length)
         mask = np.arange(width) < kept[:, None]
         places = np.arange(int(kept.sum())) + np.repeat(self.offsets[:-1] - (np.cumsum(kept) - kept), kept)
@@ -78,6 +78,16 @@ class TextLayout:
 
 
 @dataclass(frozen=True)
+class WordsLayout:
+    """A group of words in a row: ids below `vocab`, and for each word ids of its characters; 0 is padding."""
+
+    vocab: int
+    characters: int
+    """Ids of characters."""
+    max_characters: int
+
+
+@dataclass(frozen=True)
 class ImageLayout:
     """An image group: uint8 pixels (row, height, width, channel), their mean and deviation on the scale 0 to 255."""
 
@@ -88,7 +98,7 @@ class ImageLayout:
     std: tuple[float, ...]
 
 
-Layout = TableLayout | TextLayout | ImageLayout
+Layout = TableLayout | TextLayout | WordsLayout | ImageLayout
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +122,14 @@ class Field(ABC):
         Raises: DataError for a value that is not of this kind.
         """
 
-    def target(self, column: pa.Array) -> Array:
+    def target(self, column: pa.Array) -> Array | Ragged:
         """Arrow values → what a loss compares with; a missing value is NaN, or a negative class.
 
         Raises: RecipeError if a column of this kind cannot be predicted.
         """
-        raise RecipeError("must be a kind that can be predicted", self.kind, "Use number, category, binary or set")
+        raise RecipeError(
+            "must be a kind that can be predicted", self.kind, "Use number, category, binary, set, tags or text"
+        )
 
     def layout(self, name: str) -> Layout:
         """The shape of what `encode` gives, for whoever builds a model; `name` is the column's."""

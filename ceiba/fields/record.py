@@ -57,7 +57,7 @@ class Fields:
         joined: Encoded = {f"{TABLE}.{part}": np.concatenate(columns, axis=1) for part, columns in table.items()}
         return joined | parts
 
-    def targets(self, batch: pa.RecordBatch) -> dict[str, Array]:
+    def targets(self, batch: pa.RecordBatch) -> Encoded:
         """Arrow rows → what the losses compare with, by output.
 
         Raises: DataError naming the column that is absent or holds a bad value.

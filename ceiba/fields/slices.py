@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from ceiba.base.errors import DataError
-from ceiba.fields.field import ImageLayout, TableLayout
+from ceiba.fields.field import ImageLayout, TableLayout, WordsLayout
 from ceiba.fields.record import Fields
 
 SLICE_BYTES = 16 << 20
@@ -14,6 +14,8 @@ NUMBER_BYTES = 4
 TOKEN_BYTES = 8
 MANY_TOKENS = 1024
 """A text seldom has more, whatever its limit."""
+MANY_WORDS = 100
+"""The same of a sentence."""
 
 
 def slice_rows(fields: Fields, slice_bytes: int = SLICE_BYTES) -> int:
@@ -24,6 +26,8 @@ def slice_rows(fields: Fields, slice_bytes: int = SLICE_BYTES) -> int:
             row_bytes += layout.height * layout.width * layout.channels
         elif isinstance(layout, TableLayout):
             row_bytes += NUMBER_BYTES * (layout.num_numbers + len(layout.cardinalities))
+        elif isinstance(layout, WordsLayout):
+            row_bytes += NUMBER_BYTES * MANY_WORDS * (1 + layout.max_characters)
         else:
             row_bytes += TOKEN_BYTES * min(layout.max_tokens, MANY_TOKENS)
     return max(1, slice_bytes // row_bytes)

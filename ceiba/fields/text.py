@@ -38,8 +38,11 @@ class TextSpec(FieldSpec):
     max_tokens: int | None = None
     """Tokens kept of a text, the first ones (of n-grams the heaviest); null: by the training texts."""
 
+    whole: bool = False
+    """Whether a row is read whole, in pieces of max_tokens; so it is where a text is its own target."""
+
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> Field:
         options: TokenizerSpec | NgramSpec = self.tokenizer
         if isinstance(options, NgramSpec):
             return options.fit(column, self.max_tokens, seed)
-        return fit_tokens(options, column, self.max_tokens, seed)
+        return fit_tokens(options, column, self.max_tokens, seed, self.whole)

@@ -210,7 +210,8 @@ class UnigramSpec(LearntSpec):
         found = json.loads(super().learn(texts).to_str())
         first = len(self.first_tokens)
         pieces = {piece: round(score, DIGITS) for piece, score in found["model"]["vocab"][first:]}
-        lowest, back = min(pieces.values(), default=0.0), []
+        back: list[str] = []
+        lowest = min(pieces.values(), default=0.0)
         for piece in sorted((one for one in pieces if len(one) == 1), key=pieces.__getitem__):
             steps = (pieces[piece] - lowest) / UNIGRAM_STEP
             if abs(steps - round(steps)) < ROUNDING and round(steps) <= len(back):

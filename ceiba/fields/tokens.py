@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from ceiba.fields.characters import clean_text
+from ceiba.fields.characters import MAX_CHARACTERS, clean_text
 from ceiba.fields.columns import no_values
 from ceiba.fields.field import Encoded, Field, Layout, Ragged, TextLayout
+from ceiba.fields.pieces import in_pieces
 from ceiba.fields.sample import Sample
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.fields.tokenizers import END, MASK, TOKENIZERS, FolderSpec, LearntSpec, TokenizerSpec
@@ -29,7 +30,9 @@ SAMPLE_CHARACTERS = 10_000
 LENGTH_LEVEL = 0.99
 MOST_TOKENS = 256
 PARALLELISM = "TOKENIZERS_PARALLELISM"
+ENDLESS = 2**31 - 1
 OWN_ROLES = {END: "end", MASK: "mask"}
+UNKNOWN_ID = 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class TokenField(Field):
     """What an id is greater than the tokenizer's own."""
     special: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """What a special token is for (end, mask, begin, ...) → its id."""
+    whole: bool = False
+    """Whether a row is read whole, in pieces of max_tokens, as a language model does, or cut."""
     chat_template: str | None = dataclasses.field(default=None, repr=False)
     """How a folder's author lays out a chat: a template in Jinja, somebody else's code."""
 
@@ -89,12 +94,29 @@ class TokenField(Field):
         text: str = self.tokenizer.decode(own, skip_special_tokens=not keep_special)
         return text
 
-    def clean(self, column: pa.Array, max_characters: int | None = None) -> pa.Array:
-        """A column as the texts that are cut; a folder's tokenizer sees them as they stand."""
-        limit = {} if max_characters is None else {"max_characters": max_characters}
-        return clean_text(column, compose=not isinstance(self.options, FolderSpec), **limit)
+    @property
+    def unknown(self) -> int | None:
+        """The id of what has no token; nothing where everything has."""
+        return self.special.get("unknown") if isinstance(self.options, FolderSpec) else UNKNOWN_ID
+
+    def clean(self, column: pa.Array) -> pa.Array:
+        """A column as the texts that are cut into tokens; a folder's tokenizer sees them as they stand."""
+        most = ENDLESS if self.whole else MAX_CHARACTERS
+        return clean_text(column, most, compose=not isinstance(self.options, FolderSpec))
+
+    def num_bytes(self, column: pa.Array) -> NDArray[np.int64]:
+        """The bytes of UTF-8 of each text."""
+        sizes: NDArray[np.int64] = pc.binary_length(self.clean(column)).to_numpy().astype(np.int64)
+        return sizes
+
+    def whole_rows(self, column: pa.Array, framed: bool = True) -> list[NDArray[np.int32]]:
+        """All tokens of each text; framed, behind the token that ends the text before it, where there is one."""
+        first = [self.special["end"]] if framed and "end" in self.special else []
+        return [np.array(first + ids, dtype=np.int32) for ids in self.token_ids(self.clean(column).to_pylist())]
 
     def encode(self, column: pa.Array) -> Encoded:
+        if self.whole:
+            return {"ids": in_pieces(self.whole_rows(column), self.max_tokens)}
         texts = self.clean(column)
         rows: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), SLICE_ROWS):
@@ -109,7 +131,7 @@ class TokenField(Field):
     def to_json(self) -> dict[str, Any]:
         return {
             "kind": self.kind, "tokenizer": self.options.model_dump(mode="json"), "max_tokens": self.max_tokens,
-            "vocab": self.vocab, "shift": self.shift, "special": dict(self.special),
+            "vocab": self.vocab, "shift": self.shift, "special": dict(self.special), "whole": self.whole,
         }  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
@@ -122,11 +144,13 @@ class TokenField(Field):
         template = files[TEMPLATE_FILE].decode() if TEMPLATE_FILE in files else None
         return cls(
             TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), files[FILE].decode(),
-            int(value["vocab"]), int(value["shift"]), dict(value["special"]), template,
+            int(value["vocab"]), int(value["shift"]), dict(value["special"]), bool(value["whole"]), template,
         )  # fmt: skip
 
 
-def fit_tokens(options: TokenizerSpec, column: Iterable[pa.Array], max_tokens: int | None, seed: int) -> TokenField:
+def fit_tokens(
+    options: TokenizerSpec, column: Iterable[pa.Array], max_tokens: int | None, seed: int, whole: bool = False
+) -> TokenField:
     """Learn the tokens of a stream of texts, or read them from a folder; from a sample of it how long texts are.
 
     Raises: DataError for a column without text; RecipeError for a folder without a tokenizer.
@@ -139,21 +163,22 @@ def fit_tokens(options: TokenizerSpec, column: Iterable[pa.Array], max_tokens: i
     else:
         assert isinstance(options, LearntSpec)
         tokenizer = options.learn(lambda: _texts(column, sample))
-        roles = {OWN_ROLES[token]: tokenizer.token_to_id(token) for token in options.special if token in OWN_ROLES}
+        own = tokenizer.get_vocab()
+        roles = {OWN_ROLES[token]: own[token] for token in options.special if token in OWN_ROLES}
         vocab = tokenizer.get_vocab_size()
         field, most = TokenField(options, MOST_TOKENS, tokenizer.to_str(), vocab, special=roles), MOST_TOKENS
     known = [text for text in sample.values().tolist() if text]
     if not known:
         raise no_values("must hold text")
-    return dataclasses.replace(field, max_tokens=max_tokens or _usual_length(field, known, most))
+    return dataclasses.replace(field, max_tokens=max_tokens or _usual_length(field, known, most), whole=whole)
 
 
 def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:
     """The field of a folder's tokenizer, and how many tokens a row may have for it."""
     found = read_folder(Path(options.folder))
-    ids = Tokenizer.from_str(found.tokenizer).token_to_id
-    shift = 0 if "padding" in found.special and ids(found.special["padding"]) == 0 else 1
-    roles = {role: ids(token) + shift for role, token in found.special.items()}
+    ids = Tokenizer.from_str(found.tokenizer).get_vocab()
+    shift = 0 if "padding" in found.special and ids[found.special["padding"]] == 0 else 1
+    roles = {role: ids[token] + shift for role, token in found.special.items()}
     field = TokenField(
         options, MOST_TOKENS, found.tokenizer, found.vocab + shift, shift, roles, chat_template=found.template
     )

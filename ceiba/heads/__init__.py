@@ -10,12 +10,17 @@ from ceiba.heads.contrastive import info_nce as info_nce
 from ceiba.heads.head import Head as Head
 from ceiba.heads.head import OutputLayout as OutputLayout
 from ceiba.heads.labels import LabelsSpec as LabelsSpec
+from ceiba.heads.next_token import NextToken as NextToken
+from ceiba.heads.next_token import NextTokenSpec as NextTokenSpec
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
+from ceiba.heads.tags import TagsSpec as TagsSpec
 
 HEADS: dict[str, type[Spec]] = {
     "regression": RegressionSpec,
     "binary": BinarySpec,
     "classes": ClassesSpec,
     "labels": LabelsSpec,
+    "next_token": NextTokenSpec,
+    "tags": TagsSpec,
 }
 """Name → spec."""

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from ceiba.answers import Answer
 from ceiba.base.errors import RecipeError
 from ceiba.layers import Dropout, MemberLinear, Tokens, pool
 
@@ -39,6 +40,10 @@ class Head(nn.Module, ABC):
     """The kind of answer its logits become, a name in ANSWERS."""
     metrics: ClassVar[tuple[str, ...]]
     """The figures that describe it; the first one chooses between epochs."""
+    per_token: ClassVar[bool] = False
+    """Whether it answers for each token of one group."""
+    shifts: ClassVar[bool] = False
+    """Whether it says of each token which one comes next, so that no token may know of those after it."""
     tied: bool = False
     """Whether its last matrix is the input's table of token vectors, which `forward` then takes beside the tokens."""
 
@@ -86,6 +91,10 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def combine(self, logits: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """Logits whose probabilities are the mean of the members' probabilities; without members, the logits."""
+
+    def settle(self, answer: Answer) -> Answer:
+        """The answer with what it must know of the trained head."""
+        return answer
 
     def row_weights(
         self, target: Shaped[Tensor, "batch ..."], row_weight: Float[Tensor, "batch"] | None = None

@@ -5,6 +5,7 @@ To add one  write layers/<name>.py with its Source, re-export it below, test it 
 
 from ceiba.layers.attention import LayerMemory, Memory, SelfAttention, Sight, attend, visible
 from ceiba.layers.bag import WeightedBag
+from ceiba.layers.chain import LinearChain
 from ceiba.layers.convolution import ConvBlock, ResidualBlock, TimeConvolutions
 from ceiba.layers.dense import ACTIVATIONS, NORMS, Activation, Dense, MemberLinear, Mlp, Norm
 from ceiba.layers.embedding import CategoryEmbedding, TokenEmbedding
@@ -32,6 +33,7 @@ __all__ = [
     "EnsembleLinear",
     "LayerMemory",
     "LearnedPositionsSpec",
+    "LinearChain",
     "MemberLinear",
     "Memory",
     "Mlp",

@@ -7,6 +7,7 @@ from ceiba.metrics.calibration import calibration
 from ceiba.metrics.catalog import MAIN, METRICS, Metric
 from ceiba.metrics.confusion import ClassFigures, confusion, per_class
 from ceiba.metrics.curves import Curve, pr_curve, roc_curve
+from ceiba.metrics.entities import tag_counts
 from ceiba.metrics.figures import KINDS, figures, known_rows, paired_difference, per_row, predicted
 from ceiba.metrics.resample import Figure
 from ceiba.metrics.threshold import choose_threshold
@@ -30,4 +31,5 @@ __all__ = [
     "pr_curve",
     "predicted",
     "roc_curve",
+    "tag_counts",
 ]

@@ -54,9 +54,26 @@ METRICS: dict[str, Metric] = {
     "difference": Metric(
         "Difference", "higher", "Mean difference over the same rows.", low=-inf, high=inf, unit="none"
     ),
+    "perplexity": Metric(
+        "Perplexity",
+        "lower",
+        "e to the mean surprise: among how many tokens it hesitates.",
+        low=1.0,
+        high=inf,
+        unit="none",
+    ),
+    "loss": Metric("Loss", "lower", "Mean surprise at each token, in nats.", high=inf, unit="none"),
+    "bits_per_byte": Metric("Bits a byte", "lower", "Mean surprise at each byte of the text.", high=inf, unit="none"),
     "r2": Metric("R²", "higher", "Share of the variance explained; zero for the mean.", low=-inf, unit="none"),
 }
 """Metric name → what it is, in the order in which a table shows them."""
 
-MAIN: dict[str, str] = {"binary": "accuracy", "classes": "accuracy", "labels": "f1_micro", "number": "rmse"}
+MAIN: dict[str, str] = {
+    "binary": "accuracy",
+    "classes": "accuracy",
+    "labels": "f1_micro",
+    "number": "rmse",
+    "tags": "f1",
+    "text": "perplexity",
+}
 """Answer kind → the metric named first."""

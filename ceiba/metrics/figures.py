@@ -13,11 +13,13 @@ from ceiba.metrics.measures import (
     labels_measure,
     number_measure,
     surprise,
+    tags_measure,
+    text_measure,
 )
 from ceiba.metrics.resample import MOST_ROWS, Array, Figure, Measure, bootstrap
 
 RESAMPLES = 200
-KINDS = ("binary", "classes", "labels", "number")
+KINDS = ("binary", "classes", "labels", "number", "tags", "text")
 """Answer kinds that have figures."""
 
 
@@ -57,7 +59,7 @@ def _checked(kind: str, truth: Array, scores: Array) -> tuple[Array, Array, NDAr
         raise CeibaError(
             "Scores must be finite numbers", f"{broken} of {len(scores)} rows that are not", "Lower the learning rate"
         )
-    return truth if kind in ("number", "labels") else truth.astype(np.int64), scores, known
+    return truth if kind in ("number", "labels", "tags", "text") else truth.astype(np.int64), scores, known
 
 
 def figures(
@@ -85,6 +87,8 @@ def figures(
         "classes": lambda truth, scores, exact: classes_measure(truth, scores, values),
         "labels": lambda truth, scores, exact: labels_measure(truth, scores, threshold, exact),
         "number": lambda truth, scores, exact: number_measure(truth, scores),
+        "tags": lambda truth, scores, exact: tags_measure(truth, scores),
+        "text": lambda truth, scores, exact: text_measure(truth, scores),
     }
     # Every label is ranked on its own, so the time that rows may take is shared among them.
     most_rows = MOST_ROWS // max(truth.shape[1], 1) if kind == "labels" else MOST_ROWS
@@ -96,7 +100,8 @@ def figures(
 
 
 def per_row(kind: str, truth: Array, scores: Array, metric: str, threshold: float = 0.5) -> Array:
-    """One metric row by row, to pair two models: accuracy, log_loss, brier, subset_accuracy, squared or absolute error.
+    """One metric row by row, to pair two models: accuracy, log_loss, brier, subset_accuracy, loss, squared or absolute
+    error.
 
     Raises: CeibaError for a metric that is no mean over rows.
     """
@@ -106,6 +111,10 @@ def per_row(kind: str, truth: Array, scores: Array, metric: str, threshold: floa
             "squared_error": lambda: (scores - truth) ** 2,
             "mae": lambda: np.abs(scores - truth),
         }
+    elif kind == "text":
+        table = {"loss": lambda: scores}
+    elif kind == "tags":
+        table = {"accuracy": lambda: scores[:, 2] / truth[:, 1]}
     elif kind == "labels":
         table = {"subset_accuracy": lambda: ((scores >= threshold) == (truth > 0)).all(axis=1)}
     else:

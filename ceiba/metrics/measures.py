@@ -12,6 +12,8 @@ from ceiba.metrics.resample import Array, Measure, group, ratio
 
 MANY_CLASSES = 5
 LABEL_THRESHOLD = 0.5
+MOST_LOSS = 700.0
+"""Nats a token beyond which e to the loss is no number."""
 
 
 def _matmul(weights: Array, columns: Array) -> Array:
@@ -177,3 +179,38 @@ def class_values(labels: Sequence[str] | None, num_classes: int) -> Array | None
     except ValueError:
         return None
     return values if np.isfinite(values).all() else None
+
+
+def text_measure(truth: Array, scores: Array) -> Measure:
+    """Figures of a language model; `truth` is (row, 2): tokens that were predicted, and bytes of UTF-8 they stand for
+    (0: not known), `scores` each row's mean loss, in nats a token.
+
+    Perplexity is e to the mean loss; bits a byte do not depend on how the text is cut into tokens.
+    """
+    columns = np.column_stack([truth[:, 0], truth[:, 0] * scores, truth[:, 1]])
+    whole = bool((truth[:, 1] > 0).any())
+
+    def measure(weights: Array) -> dict[str, Array]:
+        tokens, nats, size = _matmul(weights, columns).T
+        loss = ratio(nats, tokens)
+        figures = {"perplexity": np.exp(np.minimum(loss, MOST_LOSS)), "loss": loss}
+        return figures | ({"bits_per_byte": ratio(nats, size) / np.log(2)} if whole else {})
+
+    return measure
+
+
+def tags_measure(truth: Array, scores: Array) -> Measure:
+    """Figures of tagged rows from their counts; `truth` is (row, 2): entities and words, `scores` (row, 3): entities
+    answered, of these right, and words right."""
+    columns = np.concatenate([truth, scores], axis=1)
+
+    def measure(weights: Array) -> dict[str, Array]:
+        there, words, said, right, words_right = _matmul(weights, columns).T
+        return {
+            "f1": ratio(2 * right, there + said),
+            "precision": ratio(right, said, empty=0.0) if truth[:, 0].any() else ratio(right, said),
+            "recall": ratio(right, there),
+            "accuracy": ratio(words_right, words),
+        }
+
+    return measure

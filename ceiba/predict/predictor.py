@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from ceiba.answers import Answer, load_answer
+from ceiba.answers.tags import NO_WORD
 from ceiba.base.errors import BundleError, CeibaError, DataError, listed, nearest
 from ceiba.bundle import META, Bundle
 from ceiba.clean import Cleaner, CleanOption
-from ceiba.fields import Encoded, Fields, Ragged
+from ceiba.fields import Encoded, Fields, Pieces, Ragged, TokenField, in_pieces, measured_rows
 from ceiba.fields.slices import first_bad_row, slice_rows, sliced
 from ceiba.predict.forms import rows_and_form
-from ceiba.read import Frame, ReadSpec
+from ceiba.read import Frame, ReadSpec, are_lines
 
 BATCH_ROWS = 1024
 WINDOW_BATCHES = 16
@@ -98,7 +99,9 @@ class Predictor:
             found = self.backend({name: _padded(part, rows) for name, part in encoded.items()})
             for name in self.answers:
                 parts[name].append(_checked(found, name, len(rows)))
-        return {name: _in_order(logits, order) if logits else self._no_logits(name) for name, logits in parts.items()}
+        found = {name: _in_order(logits, order) if logits else self._no_logits(name) for name, logits in parts.items()}
+        whole = next((part for part in encoded.values() if isinstance(part, Pieces)), None)
+        return found if whole is None else {name: whole.add_up(logits) for name, logits in found.items()}
 
     def windows(self, frame: Frame, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, Array]]]:
         """Raw rows and their logits, a window at a time; the next window is encoded while the backend runs."""
@@ -124,10 +127,19 @@ class Predictor:
         """
         self.check(frame)
         parts: dict[str, list[Array]] = {name: [] for name in self.answers}
-        for _, logits in self.windows(frame, self._read(frame, ())):
+        lines = next((name for name in self.fields.inputs if name in frame.names and are_lines(frame, name)), None)
+        ways = self.windows(frame, self._read(frame, ())) if lines is None else self._on_lines(frame, lines)
+        for _, logits in ways:
             for name, values in logits.items():
                 parts[name].append(values)
-        return {name: np.concatenate(values) if values else self._no_logits(name) for name, values in parts.items()}
+        return {name: _joined(values) if values else self._no_logits(name) for name, values in parts.items()}
+
+    def _on_lines(self, frame: Frame, name: str) -> Iterator[tuple[None, dict[str, Array]]]:
+        """The same for windows on the lines of one text, which say nothing each by itself."""
+        field = self.fields.inputs[name]
+        assert isinstance(field, TokenField)
+        for rows in measured_rows(field, frame.column(name), lines=True):
+            yield None, self.run({f"{name}.ids": in_pieces(rows, field.max_tokens)})
 
     def stream(self, frame: Frame, keep: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Answers in the order of the rows, a window at a time, behind the columns that are kept; ids always are.
@@ -189,7 +201,10 @@ class Predictor:
 
     def _no_logits(self, name: str) -> Array:
         answer = self.answers[name]
-        width = () if answer.kind in ("binary", "number") else (len(getattr(answer, "labels", ())),)
+        widths: dict[str, tuple[int, ...]] = {"binary": (), "number": (), "text": (2,)}
+        if answer.kind == "tags":
+            widths["tags"] = (1, len(getattr(answer, "labels", ())))
+        width = widths.get(answer.kind, (len(getattr(answer, "labels", ())),))
         return np.zeros((0, *width), dtype=np.float32)
 
     def _no_answers(self, frame: Frame) -> pa.RecordBatch:
@@ -240,8 +255,17 @@ def _checked(found: Mapping[str, Array], name: str, num_rows: int) -> Array:
     return logits
 
 
+def _joined(parts: list[Array]) -> Array:
+    """Rows of several batches; where each word has logits, all as wide as the widest, with NO_WORD past a row's end."""
+    if parts[0].ndim < 3 or len({part.shape[1] for part in parts}) == 1:
+        return np.concatenate(parts)
+    width = max(part.shape[1] for part in parts)
+    wide = [np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=10 * NO_WORD) for part in parts]
+    return np.concatenate(wide)
+
+
 def _in_order(parts: list[Array], order: NDArray[np.int64] | None) -> Array:
-    logits = np.concatenate(parts)
+    logits = _joined(parts)
     if order is None:
         return logits
     result = np.empty_like(logits)

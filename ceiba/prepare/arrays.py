@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,10 +17,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
-from ceiba.fields import Encoded, Fields, Ragged
+from ceiba.base.keys import generator
+from ceiba.fields import Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
 from ceiba.fields.slices import first_bad_row, slice_rows, sliced
 from ceiba.prepare.cache import built_once
+from ceiba.prepare.stream import language_of, pack_stream, windows_of
 from ceiba.read import Frame, cache_folder
 
 CODE_VERSION = "1"
@@ -38,10 +40,10 @@ class Arrays:
 
     folder: Path
     num_rows: int
-    parts: dict[str, Array | Ragged] = field(repr=False)
-    """Part name → (row, ...), or Ragged."""
-    targets: dict[str, Array] = field(repr=False)
-    """Output name → (row,) or (row, class)."""
+    parts: dict[str, Array | Ragged | Windows] = field(repr=False)
+    """Part name → (row, ...), Ragged, or windows on a stream."""
+    targets: dict[str, Array | Ragged | Windows] = field(repr=False)
+    """Output name → (row,) or (row, class); of tags Ragged; of a text that is its own target, windows on it."""
     weight: NDArray[np.float32] | None = field(repr=False)
     """Each row's weight in the loss, or nothing where all weigh alike."""
     rows: NDArray[np.int64] = field(repr=False)
@@ -52,8 +54,24 @@ class Arrays:
         """The outputs whose target no row lacks: no negative class and no NaN."""
         return frozenset(name for name, target in self.targets.items() if _is_known(target))
 
+    def at_epoch(self, seed: int, epoch: int) -> "Arrays":
+        """The same rows; a stream is cut into windows at other places in each epoch, as far as it has room."""
+        room = {one.room for one in self.targets.values() if isinstance(one, Windows)}
+        if not room:
+            return self
+        by = int(generator(seed, "windows", epoch).integers(min(room) + 1))
+        parts, targets = (
+            {name: one.moved(by) if isinstance(one, Windows) else one for name, one in side.items()}
+            for side in (self.parts, self.targets)
+        )
+        return replace(self, parts=parts, targets=targets)
 
-def _is_known(target: Array) -> bool:
+
+def _is_known(target: Array | Ragged | Windows) -> bool:
+    if isinstance(target, Windows):
+        return target.is_full
+    if isinstance(target, Ragged):
+        return False
     return bool(np.all(target >= 0 if target.dtype.kind in "iu" else np.isfinite(target)))
 
 
@@ -63,10 +81,12 @@ def prepare_arrays(
     weight: str | None = None,
     cache: Path | None = None,
     rows: NDArray[np.int64] | None = None,
+    training: bool = False,
 ) -> Arrays:
     """Encode a frame into memory-mapped arrays, or map those that an earlier run made of the same data and fields.
 
-    `rows` are the positions of the frame's rows in the file they came from; 0, 1, ... when left out.
+    `rows` are the positions of the frame's rows in the file they came from; 0, 1, ... when left out. A text that is its
+    own target becomes a stream of tokens, whose rows are windows on it: for training only full ones.
 
     Raises: DataError for a value that a field or the weight cannot take, naming column and row.
     """
@@ -75,7 +95,17 @@ def prepare_arrays(
             f"{frame.origin} must have the column '{weight}'", "none of that name", nearest(weight, frame.names)
         )
     entry = (cache or cache_folder()) / "arrays" / _identity(frame, fields, weight, rows)
+    if (name := language_of(fields)) is not None:
+        return _language(frame, name, fields, entry, training)
     return _mapped(built_once(entry, lambda folder: _build(folder, frame, fields, weight, rows)))
+
+
+def _language(frame: Frame, name: str, fields: Fields, entry: Path, training: bool) -> Arrays:
+    one = fields.inputs[name]
+    assert isinstance(one, TokenField)
+    windows = windows_of(pack_stream(frame, name, one, entry), one.max_tokens, whole=not training)
+    ahead = replace(windows, start=1)
+    return Arrays(entry, len(windows), {f"{name}.ids": windows}, {name: ahead}, None, np.arange(len(windows)))
 
 
 def _identity(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> str:
@@ -134,7 +164,11 @@ def _encoded(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.
 
 def _encode(batch: pa.RecordBatch, fields: Fields, weight: str | None) -> Encoded:
     encoded: Encoded = {PART + name: values for name, values in fields.encode(batch).items()}
-    encoded |= {TARGET + name: values for name, values in fields.targets(batch).items()}
+    targets = fields.targets(batch)
+    for name, values in targets.items():
+        if isinstance(values, Ragged):
+            _word_for_word(name, values, encoded)
+    encoded |= {TARGET + name: values for name, values in targets.items()}
     if weight is not None:
         values = as_numbers(batch.column(weight))
         if not (values >= 0).all():
@@ -144,6 +178,17 @@ def _encode(batch: pa.RecordBatch, fields: Fields, weight: str | None) -> Encode
             )
         encoded[WEIGHT] = values
     return encoded
+
+
+def _word_for_word(name: str, tags: Ragged, encoded: Encoded) -> None:
+    """Raises: DataError for a row that has not a tag for each word."""
+    for part, words in encoded.items():
+        if isinstance(words, Ragged) and (wrong := np.flatnonzero(words.lengths != tags.lengths)).size:
+            row = int(wrong[0])
+            raise DataError(
+                f"column '{name}' must have a tag for each word of '{part.removeprefix(PART).split('.')[0]}'",
+                f"{tags.lengths[row]} tags, {words.lengths[row]} words", "Mend the row",
+            )  # fmt: skip
 
 
 class _Writer:
@@ -200,7 +245,7 @@ def _mapped(folder: Path) -> Arrays:
         folder=folder,
         num_rows=num_rows,
         parts={name.removeprefix(PART): array for name, array in found.items() if name.startswith(PART)},
-        targets={name.removeprefix(TARGET): array for name, array in plain.items() if name.startswith(TARGET)},
+        targets={name.removeprefix(TARGET): array for name, array in found.items() if name.startswith(TARGET)},
         weight=plain.get(WEIGHT),
         rows=plain[ROWS] if ROWS in plain else np.arange(num_rows),
     )

@@ -126,6 +126,15 @@ def group_codes(column: Column) -> Codes:
     return np.concatenate(hashes).view(np.int64) if hashes else np.empty(0, dtype=np.int64)
 
 
+def in_order(length: int, shares: tuple[float, float]) -> Parts:
+    """The first rows for training, then those watched, the last for the test."""
+    parts = np.full(length, TRAIN, dtype=np.int8)
+    test, valid = (round(share * length) for share in (shares[1], sum(shares)))
+    parts[length - valid :] = VALID
+    parts[length - test :] = TEST
+    return parts
+
+
 def time_order(column: Column, kept: Codes, shares: tuple[float, float]) -> Parts:
     """The oldest rows for training, then those watched, the newest for the test; equal times stay together.
 

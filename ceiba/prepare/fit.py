@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
-from ceiba.fields import Field, Fields, FieldSpec, Target
-from ceiba.read import Frame
+from ceiba.fields import Field, Fields, FieldSpec, Ragged, Target, TextSpec, joined
+from ceiba.read import Frame, are_lines
 
 MANY_LABELS, RECUR = 20, 2
 """More labels than this must recur, on average so often: what differs in every row cannot be learnt."""
@@ -67,7 +67,7 @@ def _first_target(frame: Frame, outputs: Mapping[str, Field]) -> Target | None:
     nothing = pa.array([], pa.string())
     for name, field in outputs.items():
         values = field.target(nothing)
-        if values.ndim == 1:
+        if not isinstance(values, Ragged) and values.ndim == 1:
             return Target(_TargetValues(frame, name, field), bool(np.issubdtype(values.dtype, np.integer)))
     return None
 
@@ -83,7 +83,7 @@ class _TargetValues(Iterable[NDArray[Any]]):
     def __iter__(self) -> Iterator[NDArray[Any]]:
         with self.lock:
             if self.kept is None:
-                encoded = (self.field.target(chunk) for chunk in self.frame.column(self.name))
+                encoded = (np.asarray(self.field.target(chunk)) for chunk in self.frame.column(self.name))
                 self.kept = [one.astype(np.int32 if one.dtype == np.int64 else np.float32) for one in encoded]
         return iter(self.kept)
 
@@ -113,9 +113,22 @@ def _varies(field: Field) -> bool:
     return bool(getattr(field, "low", 0.0) < getattr(field, "high", 1.0))
 
 
+@dataclass(frozen=True)
+class _Lines(Iterable[pa.Array]):
+    """The lines of one text, joined again."""
+
+    frame: Frame
+    name: str
+
+    def __iter__(self) -> Iterator[pa.Array]:
+        return joined(self.frame.column(self.name))
+
+
 def _fit(frame: Frame, names: Sequence[str], spec: FieldSpec, target: Target | None, seed: int) -> Field:
+    is_one_text = isinstance(spec, TextSpec) and spec.whole and are_lines(frame, names[0])
+    column: Iterable[pa.Array] = _Lines(frame, names[0]) if is_one_text else _Columns(frame, tuple(names))
     try:
-        return spec.fit(_Columns(frame, tuple(names)), target, seed)
+        return spec.fit(column, target, seed)
     except DataError as error:
         raise error.at(f"{frame.origin} column '{names[0]}'") from error
 

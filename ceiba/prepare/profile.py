@@ -12,7 +12,7 @@ from ceiba.prepare.kinds import LEFT_OUT, infer_kinds
 from ceiba.prepare.leaks import sample_table
 from ceiba.prepare.show import profile_html, profile_text
 from ceiba.prepare.summary import Summary, is_number, summarize
-from ceiba.read import Frame, open_frame
+from ceiba.read import Frame, are_lines, open_frame
 
 NUM_BINS = 20
 NUM_TOP = 10
@@ -92,9 +92,10 @@ def profile(source: object, target: str | Sequence[str] = (), others: Mapping[st
         _column(summary, kinds[name], targets, sample, histograms.get(name)) for name, summary in summaries.items()
     )
     parts = {"train": frame, **(others or {})}
+    is_one_text = any(are_lines(frame, name) for name in frame.names)  # whose lines may well recur
     warnings = [
         *leakage(sample, kinds, targets),
-        *duplicates(parts, kinds, targets),
+        *([] if is_one_text else duplicates(parts, kinds, targets)),
         *(warning for summary in summaries.values() for warning in of_column(summary, kinds, targets)),
         *across(parts, summaries, kinds, targets),
         *(Caution("left out", text) for text in left_out),

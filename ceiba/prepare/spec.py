@@ -49,9 +49,9 @@ class SplitSpec(Spec):
     """Share that training is watched on; a tenth when left out."""
     test: float | None = Field(None, ge=0, lt=1)
     """Share that is measured on once, at the end; a tenth when left out and no other file is given."""
-    by: Literal["random", "stratified", "time", "group"] | None = None
-    """How: at random, with every class alike in each part, the newest rows last, or whole groups together;
-    stratified when left out and there is a class to stratify by, else random."""
+    by: Literal["random", "stratified", "time", "group", "order"] | None = None
+    """How: at random, with every class alike in each part, the newest rows last, whole groups together, or the rows as
+    they stand, the test last; left out: order for lines of text, stratified where there is a class, else random."""
     column: str | None = None
     """The column that holds the time or the group."""
     seed: int = 0

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
-from ceiba.prepare.assign import TEST, TRAIN, VALID, Codes, assign, group_codes, spread, time_order
+from ceiba.prepare.assign import TEST, TRAIN, VALID, Codes, assign, group_codes, in_order, spread, time_order
 from ceiba.prepare.cleaning import clean_frame
 from ceiba.prepare.damaged import readable_rows
 from ceiba.prepare.spec import DataSpec
 from ceiba.prepare.targets import has_target, stratum
-from ceiba.read import Frame, open_frame
+from ceiba.read import Frame, are_lines, open_frame
 
 Rows = NDArray[np.int64]
 
@@ -160,6 +160,8 @@ def _assigned(
     column = spec.split.column
     if spec.split.by == "time" and column is not None:
         return time_order(frame.column(column), kept, shares), f"by time, the newest '{column}' last"
+    if spec.split.by == "order" or (spec.split.by is None and any(are_lines(frame, name) for name in frame.names)):
+        return in_order(len(kept), shares), "as its rows stand, the last ones held out"
     group, how = _grouping(spec, frame, kept, targets)
     return assign(len(kept), shares, group, spec.split.by == "group", spec.split.seed), how
 

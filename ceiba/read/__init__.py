@@ -6,6 +6,7 @@ To add one  write read/<name>.py with a function (path, options) → Frame, add 
 from ceiba.read.content import cache_folder, content_hash
 from ceiba.read.frame import Column, Frame
 from ceiba.read.images import attach_files
+from ceiba.read.lines import are_lines
 from ceiba.read.memory import table_digest
 from ceiba.read.open import READERS, open_frame
 from ceiba.read.spec import ReadSpec
@@ -16,6 +17,7 @@ __all__ = [
     "Column",
     "Frame",
     "ReadSpec",
+    "are_lines",
     "attach_files",
     "cache_folder",
     "cached_folder",

@@ -15,7 +15,9 @@ from ceiba.read.rows import Segment, segments
 from ceiba.read.spec import ReadSpec
 from ceiba.read.spool import Settled, spooled
 
-VERSION = "lines 1"
+VERSION = "lines 2"
+LINES = b"lines"
+"""Key in the metadata of a column whose rows are the lines of one text."""
 
 
 def read_text(path: Path, options: ReadSpec) -> Frame:
@@ -32,7 +34,7 @@ def read_text(path: Path, options: ReadSpec) -> Frame:
 
     def build(target: Path) -> Settled:
         text = examine(path, options.encoding)
-        schema = pa.schema([pa.field(options.text_column, pa.string())])
+        schema = pa.schema([pa.field(options.text_column, pa.string(), metadata={LINES: b"1"})])
         num_rows = 0
         with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             for batch in _batches(text, schema):
@@ -60,3 +62,8 @@ def line_array(data: bytes) -> pa.Array:
     return pa.Array.from_buffers(
         pa.string(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data.replace(b"\n", b""))]
     )
+
+
+def are_lines(frame: Frame, column: str) -> bool:
+    """Whether a column's rows are the lines of one text, whose order says something."""
+    return LINES in (frame.schema.field(column).metadata or {})

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ceiba.base.errors import DataError, listed, nearest
+from ceiba.read.conll import read_conll
 from ceiba.read.decode import OPENERS
 from ceiba.read.delimited import read_delimited
 from ceiba.read.files import Files, open_files
@@ -26,6 +27,7 @@ from ceiba.read.several import concatenate
 from ceiba.read.spec import ReadSpec
 from ceiba.read.spool import cached_folder
 from ceiba.read.sqlite import read_sqlite
+from ceiba.read.wiki import read_wiki
 
 Reader = Callable[[Path, ReadSpec], Frame]
 
@@ -85,6 +87,7 @@ def read_folder(path: Path, options: ReadSpec) -> Frame:
 READERS: dict[str, Reader] = {
     "csv": read_delimited, "tsv": read_delimited, "tab": read_delimited, "data": read_delimited, "dat": read_delimited,
     "txt": read_text, "text": read_text,
+    "conll": read_conll, "bio": read_conll, "xml": read_wiki, "wiki": read_wiki,
     "json": read_json, "jsonl": read_jsonl, "ndjson": read_jsonl,
     "parquet": read_parquet, "pq": read_parquet,
     "arrow": read_arrow, "feather": read_arrow, "ipc": read_arrow,

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, NumberAnswer
+from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, NumberAnswer, TagsAnswer, TextAnswer
 from ceiba.base.errors import RecipeError, listed, nearest
 from ceiba.base.spec import Spec
 from ceiba.encoders import ENCODERS
@@ -11,11 +11,15 @@ from ceiba.fields import FIELDS, Fields
 from ceiba.heads import OutputLayout
 from ceiba.model import ModelSpec
 from ceiba.read import Frame
+from ceiba.recipe.language import complete_language
 from ceiba.recipe.spec import AUTO, HEAD_OF_KIND, InputSpec, OutputSpec, Recipe, group_of
 from ceiba.trunks import TRUNKS
 
-DEFAULT_IMAGE = "cnn"
-HEAD_ANSWERS = {"regression": "number", "binary": "binary", "classes": "classes", "labels": "labels"}
+DEFAULT_ENCODERS = {"image": "cnn", "words": "lstm"}
+HEAD_ANSWERS = {
+    "regression": "number", "binary": "binary", "classes": "classes", "labels": "labels",
+    "next_token": "text", "tags": "tags",
+}  # fmt: skip
 NGRAMS = "ngrams"
 BAG = "bag"
 
@@ -27,10 +31,14 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
     """
     targets = list(recipe.outputs)
     _known_columns(recipe, frame)
+    if recipe.language is not None:
+        return complete_language(recipe, recipe.language)
     passed = {*targets, *recipe.data.ids, recipe.data.weight, recipe.data.split.column}
     inputs: Mapping[str, InputSpec] = recipe.inputs if recipe.inputs is not None else {
         name: InputSpec.model_validate(kind) for name, kind in kinds.items() if name not in passed and kind != "id"
     }  # fmt: skip
+    if recipe.inputs is None and any(one.kind == "tags" for one in recipe.outputs.values()):
+        inputs = {name: InputSpec.model_validate("words") for name in list(inputs)[:1] if kinds[name] == "set"}
     if not inputs:
         raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
     inputs = {name: _known(name, one, kinds[name]) for name, one in inputs.items()}
@@ -67,6 +75,8 @@ def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
     group = group_of(one.kind)
     if group == "table" and one.share is not None:
         raise RecipeError("inputs: share is for text and images", one.kind, "Table columns share model.table anyway")
+    if group not in ENCODERS:
+        raise RecipeError("An input must be of a kind that is learnt from", one.kind, "Make it an output, or words")
     if group == "table":
         return one.model_copy(update={"field": _with_bins(one.field, table)})
     encoder = one.encoder or getattr(recipe.model, group)
@@ -77,7 +87,7 @@ def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
             encoder = ENCODERS[group][default]()
         if not chosen and encoder.type == BAG:
             one = one.model_copy(update={"field": type(one.field)(**dict(one.field) | {"tokenizer": NGRAMS})})
-    return one.model_copy(update={"encoder": encoder or ENCODERS[group][DEFAULT_IMAGE]()})
+    return one.model_copy(update={"encoder": encoder or ENCODERS[group][DEFAULT_ENCODERS[group]]()})
 
 
 def _own(given: InputSpec) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _output(given: OutputSpec, kind: str) -> OutputSpec:
 def _network(recipe: Recipe, inputs: Mapping[str, InputSpec], table: Spec) -> Any:
     """The network's own defaults, only for the groups that the inputs have."""
     has_table = any(group_of(one.kind) == "table" for one in inputs.values())
-    update: dict[str, Spec | None] = {"text": None, "image": None}
+    update: dict[str, Spec | None] = {"text": None, "words": None, "image": None}
     update["table"] = table if has_table else None
     update["trunk"] = recipe.model.trunk or TRUNKS["none"]()
     return recipe.model.model_copy(update=update)
@@ -121,6 +131,7 @@ def model_spec(recipe: Recipe) -> ModelSpec:
     """The network of a complete recipe."""
     inputs = recipe.inputs or {}
     own = {name: one.encoder for name, one in inputs.items() if group_of(one.kind) != "table" and one.share is None}
+    own |= {} if recipe.language is None else {recipe.language: recipe.model.text}
     table = {} if recipe.model.table is None else {"table": recipe.model.table}
     return ModelSpec(
         dim=recipe.model.dim,
@@ -135,14 +146,16 @@ def model_spec(recipe: Recipe) -> ModelSpec:
 def answers_of(recipe: Recipe, fields: Fields) -> dict[str, Answer]:
     """How the logits of each head are read."""
     heads = {name: HEAD_ANSWERS[one.head.type] for name, one in recipe.outputs.items()}
-    return {name: _answer(kind, fields.outputs[name]) for name, kind in heads.items()}
+    return {name: _answer(kind, fields.outputs.get(name)) for name, kind in heads.items()}
 
 
 def _answer(kind: str, field: Any) -> Answer:
     if kind == "number":
         return NumberAnswer(field.mean, field.std, field.log)
-    labelled: dict[str, type[BinaryAnswer | ClassesAnswer | LabelsAnswer]]
-    labelled = {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer}
+    if kind == "text":
+        return TextAnswer()
+    labelled: dict[str, type[BinaryAnswer | ClassesAnswer | LabelsAnswer | TagsAnswer]]
+    labelled = {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer, "tags": TagsAnswer}
     return labelled[kind](field.labels)
 
 
@@ -153,10 +166,13 @@ def thresholds_of(recipe: Recipe) -> dict[str, str | float]:
 
 def output_layouts(answers: Mapping[str, Answer], fields: Fields) -> dict[str, OutputLayout]:
     """What each head must know of its target."""
-    return {name: _output_layout(answer, fields.outputs[name]) for name, answer in answers.items()}
+    own = fields.inputs | fields.outputs
+    return {name: _output_layout(answer, own[name]) for name, answer in answers.items()}
 
 
 def _output_layout(answer: Answer, field: Any) -> OutputLayout:
     if answer.kind == "number":
         return OutputLayout("number", mean=field.mean, std=field.std, low=field.low, log=field.log)
+    if answer.kind == "text":
+        return OutputLayout("text", field.vocab)
     return OutputLayout(answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(field, "counts", ())))

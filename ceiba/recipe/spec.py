@@ -33,7 +33,12 @@ from ceiba.trunks import TRUNKS
 AUTO = "auto"
 PLACES = ("train", "valid", "test", "files")
 """Keys of the data that hold paths."""
-HEAD_OF_KIND = {"number": "regression", "binary": "binary", "category": "classes", "set": "labels"}
+HEAD_OF_KIND = {
+    "number": "regression", "binary": "binary", "category": "classes", "set": "labels", "tags": "tags",
+    "text": "next_token",
+}  # fmt: skip
+LANGUAGE_HEADS = ("next_token", "masked")
+"""Heads of a text that is its own target."""
 FIELD_OPTIONS: TypeAdapter[FieldSpec] = TypeAdapter(one_of(FIELDS))
 ENCODER_OPTIONS: dict[str, TypeAdapter[Spec]] = {
     group: TypeAdapter(one_of(catalog)) for group, catalog in ENCODERS.items()
@@ -183,12 +188,16 @@ def _seen_from(folder: Path, source: Any) -> Any:
 class NetworkSpec(Spec):
     """The network: encoders by kind of input, one trunk."""
 
+    size: Literal["nano", "micro", "small", "medium", "large", "xl"] | None = None
+    """Language models: width, blocks and heads at once, from a million parameters to some billions; left out: micro."""
     dim: int = 128
     """Width of every token."""
     table: one_of(ENCODERS["table"], "mlp") | None = None  # type: ignore[valid-type]
     """Encoder of all table columns together."""
     text: one_of(ENCODERS["text"], "bag") | None = None  # type: ignore[valid-type]
     """Encoder of text inputs that name none."""
+    words: one_of(ENCODERS["words"], "lstm") | None = None  # type: ignore[valid-type]
+    """Encoder of inputs of words that name none."""
     image: one_of(ENCODERS["image"], "cnn") | None = None  # type: ignore[valid-type]
     """Encoder of image inputs that name none."""
     trunk: one_of(TRUNKS, "none") | None = None  # type: ignore[valid-type]
@@ -251,9 +260,21 @@ class Recipe(Spec):
         return self.name or (Path(first).name.split(".")[0] if isinstance(first, str | Path) else "table")
 
     @property
+    def language(self) -> str | None:
+        """The output that is its own input."""
+        heads = {name: one.head for name, one in self.outputs.items() if one.head is not None}
+        return next((name for name, head in heads.items() if head.type in LANGUAGE_HEADS), None)
+
+    @property
+    def targets(self) -> list[str]:
+        """The outputs that stand beside what is learnt from."""
+        return [name for name in self.outputs if name != self.language]
+
+    @property
     def input_fields(self) -> dict[str, FieldSpec]:
         """The field of every input; one that uses another's is fitted with it."""
-        return {name: one.field for name, one in (self.inputs or {}).items()}
+        own = {} if self.language is None else {self.language: self.outputs[self.language].field}
+        return own | {name: one.field for name, one in (self.inputs or {}).items()}
 
     @property
     def shared_inputs(self) -> dict[str, str]:
@@ -262,8 +283,8 @@ class Recipe(Spec):
 
     @property
     def output_fields(self) -> dict[str, FieldSpec]:
-        """The field of every output."""
-        return {name: one.field for name, one in self.outputs.items()}
+        """The field of every output that is no input."""
+        return {name: self.outputs[name].field for name in self.targets}
 
     @property
     def reading(self) -> dict[str, Any]:

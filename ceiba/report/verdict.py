@@ -91,7 +91,7 @@ def standing_of(
     """Whether the model is better, worse or neither: by the paired difference, else by intervals that part."""
     higher = METRICS[name].better == "higher"
     if paired is not None:
-        higher = paired["metric"] != "squared_error"
+        higher = paired["metric"] not in ("squared_error", "loss")
         low, high = (paired["low"], paired["high"]) if higher else (-paired["high"], -paired["low"])
     else:
         low, high = figure["low"] - other["value"], figure["high"] - other["value"]

@@ -17,7 +17,9 @@ from ceiba.model import Model
 def choose_thresholds(
     answers: Mapping[str, Answer], model: Model, valid: Batches, metrics: Mapping[str, str | float]
 ) -> dict[str, Answer]:
-    """The answers, each binary one with the threshold that its metric asks for, or that is given as a number."""
+    """The answers as they fit a trained model: each binary one with the threshold that its metric asks for, or that is
+    given as a number; tags with the chain that was learnt."""
+    answers = {name: model.head(name).settle(answer) for name, answer in answers.items()}
     if not any(isinstance(answer, BinaryAnswer) for answer in answers.values()):
         return dict(answers)
     scores, truths = _scores(answers, model, valid)

@@ -1,5 +1,6 @@
 """Live validation: the loss and one plain figure an output, over all validation rows."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,17 @@ from numpy.typing import NDArray
 
 from ceiba.answers import Answer
 from ceiba.batches import Batches
-from ceiba.model import Model
+from ceiba.metrics import tag_counts
+from ceiba.model import LEAST_WEIGHT, Model
 from ceiba.train.precision import Precision, compute_in
 from ceiba.train.stop import StopRequest
 
 Figures = dict[str, float]
-LOWER_IS_BETTER = frozenset({"loss", "rmse"})
+NOT_KEPT = ("text", "tags")
+"""Answers whose logits are too many to be kept, or of many shapes."""
+MOST_LOSS = 700.0
+"""Nats beyond which e to the loss is no number."""
+LOWER_IS_BETTER = frozenset({"loss", "rmse", "perplexity"})
 
 
 def figure(kind: str, truth: NDArray[Any], scores: NDArray[Any]) -> tuple[str, float]:
@@ -28,6 +34,12 @@ def figure(kind: str, truth: NDArray[Any], scores: NDArray[Any]) -> tuple[str, f
     known = truth >= 0
     predicted = scores.argmax(-1) if scores.ndim == 2 else scores >= 0.5
     return "accuracy", float(np.mean(predicted[known] == truth[known])) if known.any() else 0.0
+
+
+def _entities(answer: Answer, truth: NDArray[Any], logits: NDArray[Any]) -> NDArray[np.float64]:
+    """How many entities there are, are answered, and are right."""
+    there, found = tag_counts(truth, answer.scores(logits), getattr(answer, "labels", ()))
+    return np.array([there[:, 0].sum(), *found[:, :2].sum(0)])
 
 
 @torch.inference_mode()
@@ -44,9 +56,12 @@ def validate(
     The model is left in training mode.
     """
     model.eval()
-    loss_sum = torch.zeros((), device=device)
-    logits: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
-    truths: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
+    sums = {name: torch.zeros(2, dtype=torch.float64, device=device) for name in answers}
+    kept = {name for name, answer in answers.items() if answer.kind not in NOT_KEPT}
+    logits: dict[str, list[NDArray[Any]]] = {name: [] for name in kept}
+    truths: dict[str, list[NDArray[Any]]] = {name: [] for name in kept}
+    tagged = {name: model.head(name).settle(answer) for name, answer in answers.items() if answer.kind == "tags"}
+    entities = {name: np.zeros(3) for name in tagged}
     for _, batch in batches.in_order():
         if stop.exit_code is not None:
             model.train()
@@ -55,13 +70,23 @@ def validate(
         with compute_in(precision, device):
             raw = model(moved.inputs)
         raw = {name: value.float() for name, value in raw.items()}
-        loss, _ = model.score(raw, moved.targets, moved.weight, known=moved.known)
-        loss_sum += loss * batch.num_rows
-        for name, combined in model.combine(raw).items():
+        for name, parts in model.score(raw, moved.targets, moved.weight, known=moved.known)[1].items():
+            sums[name] += torch.stack(parts)
+        for name, answer in tagged.items():
+            entities[name] += _entities(answer, batch.targets[name].numpy() - 1, raw[name].cpu().numpy())
+        for name, combined in model.combine({name: raw[name] for name in kept}).items():
             logits[name].append(combined.cpu().numpy())
             truths[name].append(batch.targets[name].numpy())
-    figures = {"loss": float(loss_sum) / max(batches.arrays.num_rows, 1)}
+    losses = {name: float(total) / max(float(weight), LEAST_WEIGHT) for name, (total, weight) in sums.items()}
+    figures = {"loss": sum(model.spec.weights.get(name, 1.0) * loss for name, loss in losses.items())}
     for name, answer in answers.items():
+        if name in tagged:
+            there, said, right = entities[name]
+            figures[f"{name}_f1"] = float(2 * right / max(there + said, 1))
+            continue
+        if name not in kept:
+            figures[f"{name}_perplexity"] = math.exp(min(losses[name], MOST_LOSS))
+            continue
         truth = np.concatenate(truths[name])
         scores = answer.scores(np.concatenate(logits[name]))
         label, value = figure(answer.kind, answer.scores(truth) if answer.kind == "number" else truth, scores)

@@ -23,6 +23,11 @@ class NoTrunk(Trunk):
     def __init__(self, dim: int, groups: tuple[str, ...]):
         super().__init__()
         self.dim = dim * len(groups)
+        self.is_single = len(groups) == 1
+
+    @property
+    def is_causal(self) -> bool:
+        return self.is_single
 
     def forward(self, groups: dict[str, Tokens]) -> Tokens:
         return next(iter(groups.values())) if len(groups) == 1 else join_groups(groups)

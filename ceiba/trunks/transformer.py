@@ -42,6 +42,10 @@ class TransformerTrunk(Trunk):
         self.positions = spec.positions.build(dim, None, spec.std)
         self.transformer = Transformer(dim, spec)
 
+    @property
+    def is_causal(self) -> bool:
+        return self.causal and self.groups is None
+
     def forward(self, groups: dict[str, Tokens], memory: Memory | None = None) -> Tokens:
         """With a memory, the tokens are new ones of rows whose earlier tokens it knows."""
         parts = list(groups.values())

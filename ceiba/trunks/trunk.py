@@ -13,6 +13,11 @@ class Trunk(nn.Module, ABC):
     dim: int
     """Width of the tokens it gives."""
 
+    @property
+    def is_causal(self) -> bool:
+        """Whether no token knows of those after it, as far as the trunk goes."""
+        return False
+
     @abstractmethod
     def forward(self, groups: dict[str, Tokens]) -> Tokens:
         """The mixed tokens; the members of an ensemble stay apart."""

@@ -15,6 +15,8 @@ from ceiba.answers import (
     ClassesAnswer,
     LabelsAnswer,
     NumberAnswer,
+    TagsAnswer,
+    TextAnswer,
     load_answer,
     sigmoid,
     softmax,
@@ -26,6 +28,8 @@ EXAMPLES: dict[str, tuple[Answer, tuple[int, ...]]] = {
     "classes": (ClassesAnswer(("a", "b", "c")), (3,)),
     "labels": (LabelsAnswer(("a", "b", "c"), (0.5, 0.1, 0.9)), (3,)),
     "number": (NumberAnswer(mean=0.1 + 0.2, std=1 / 3, log=True), ()),
+    "tags": (TagsAnswer(("B-X", "I-X", "O"), tuple(range(15))), (4, 3)),
+    "text": (TextAnswer(), (2,)),
 }
 every_answer = pytest.mark.parametrize("kind", list(ANSWERS))
 
@@ -49,7 +53,7 @@ def test_every_column_has_a_value_for_each_row(kind: str, rows: int) -> None:
     columns = answer.columns("y", logits)
     assert next(iter(columns)) == "y"
     assert all(len(column) == rows and column.null_count == 0 for column in columns.values())
-    assert answer.scores(logits).shape == (rows, *shape)
+    assert answer.scores(logits).shape == (rows, *shape[: {"text": 0, "tags": 1}.get(kind, len(shape))])
     alone = [answer.columns("y", logits[row : row + 1]) for row in range(rows)]
     for name, column in columns.items():
         assert column.to_pylist() == [one[name][0].as_py() for one in alone]
@@ -108,3 +112,28 @@ def test_json_that_is_no_answer_is_refused(value: dict[str, object]) -> None:
     with pytest.raises(BundleError) as told:
         load_answer(value)
     assert "\n" not in str(told.value)
+
+
+def test_a_text_is_told_by_its_probability() -> None:
+    columns = TextAnswer().columns("text", np.array([[6.0, 3.0], [0.0, 0.0]]))
+    assert columns["text"].to_pylist() == [-6.0, 0.0]
+    assert columns["text_tokens"].to_pylist() == [3, 0]
+    assert columns["text_perplexity"][0].as_py() == pytest.approx(np.exp(2))
+
+
+def test_tags_that_go_on_with_nothing_begin_an_entity() -> None:
+    labels = ("B-A", "B-B", "I-A", "I-B", "O")
+    wanted = [["I-A", "I-A", "O", "I-B"], ["B-A", "I-B", "I-B"], []]
+    logits = np.full((3, 4, 5), -1e4)
+    for row, tags in enumerate(wanted):
+        for place, tag in enumerate(tags):
+            logits[row, place] = np.eye(5)[labels.index(tag)]
+    columns = TagsAnswer(labels).columns("y", logits)
+    assert columns["y"].to_pylist() == [["B-A", "I-A", "O", "B-B"], ["B-A", "B-B", "I-B"], []]
+    first = [{"type": "A", "start": 0, "end": 2}, {"type": "B", "start": 3, "end": 4}]
+    assert columns["y_entities"].to_pylist()[0] == first
+
+
+def test_tags_that_are_no_entities_are_left_as_they_are() -> None:
+    columns = TagsAnswer(("noun", "verb")).columns("y", np.array([[[0.0, 1.0], [2.0, 1.0]]]))
+    assert {name: column.to_pylist() for name, column in columns.items()} == {"y": [["verb", "noun"]]}

@@ -128,6 +128,18 @@ def set_forms(values: Values) -> list[pa.Array]:
     return [lists, lists.cast(pa.large_list(pa.large_string())), *text_forms(words)]
 
 
+def word_forms(values: Values) -> list[pa.Array]:
+    """Words as lists of every width, and as text parted by blanks."""
+    lists = pa.array(values, pa.list_(pa.string()))
+    words = [None if value is None else " ".join(value) for value in values]
+    return [
+        lists,
+        lists.cast(pa.large_list(pa.large_string())),
+        *text_forms(words),
+        pa.array(spaced(words), pa.string()),
+    ]
+
+
 def vector_forms(values: Values) -> list[pa.Array]:
     lists = pa.array(values, pa.list_(pa.float64()))
     words = [None if value is None else " ".join(map(repr, value)) for value in values]
@@ -179,6 +191,7 @@ times = optional(
 days = optional(st.dates(datetime.date(1600, 1, 1), datetime.date(3000, 1, 1)))
 sets = optional(st.lists(st.sampled_from(["a", "b", "c d", "39", "é"]), min_size=1, max_size=4))
 vectors = optional(st.lists(st.floats(-1e6, 1e6).map(lambda value: value + 0.0), min_size=3, max_size=3))
+sentences = optional(st.lists(st.sampled_from(["a", "B-X", "日本", "c3", "39"]), min_size=1, max_size=4))
 images = st.lists(st.integers(0, 255), min_size=16, max_size=16)
 
 CASES = [
@@ -211,6 +224,9 @@ CASES = [
     Case("text unigram", "text", texts, text_forms, {"tokenizer": {"type": "unigram", "vocab": 60}}),
     Case("text ngrams", "text", texts, text_forms, {"tokenizer": "ngrams"}),
     Case("text ngrams cut", "text", texts, text_forms, {"tokenizer": {"type": "ngrams", "han": 2}, "max_tokens": 5}),
+    Case("words", "words", sentences, word_forms),
+    Case("words cut", "words", sentences, word_forms, {"max_characters": 2, "min_count": 2, "max_words": 2}),
+    Case("tags", "tags", sentences, word_forms),
     Case("image", "image", images, image_forms),
     Case("image sized", "image", images, image_forms, {"size": [3, 5], "mode": "color"}),
 ]  # fmt: skip

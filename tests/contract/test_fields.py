@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from ceiba.base.errors import DataError
-from ceiba.fields import FIELDS, Encoded, Field, FieldOptions, Ragged, TableLayout, TextLayout, load_field
+from ceiba.fields import FIELDS, Encoded, Field, FieldOptions, Ragged, TableLayout, TextLayout, WordsLayout, load_field
 
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -132,6 +132,12 @@ def test_the_layout_tells_the_shapes_of_what_is_encoded(case: Case) -> None:
             assert all(list(edges) == sorted(set(edges)) and len(edges) != 1 for edges in layout.edges)
             assert np.isfinite(numbers).all()
             assert ((codes >= 0) & (codes < np.array(layout.cardinalities, int))).all()
+        elif isinstance(layout, WordsLayout):
+            ids, letters = encoded["ids"], encoded["characters"]
+            assert (ids.lengths == letters.lengths).all()
+            assert ((ids.values > 0) & (ids.values < layout.vocab)).all()
+            assert letters.values.shape == (len(ids.values), layout.max_characters)
+            assert ((letters.values >= 0) & (letters.values < layout.characters)).all()
         elif isinstance(layout, TextLayout):
             ids = encoded["ids"]
             assert ids.values.dtype == np.int32

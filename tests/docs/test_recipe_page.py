@@ -44,6 +44,7 @@ SECTIONS: dict[str, type[Spec] | Mapping[str, type[Spec]]] = {
     "Table encoders": ENCODERS["table"],
     "`numbers`": NUMBERS,
     "Text encoders": ENCODERS["text"],
+    "Words encoders": ENCODERS["words"],
     "Image encoders": ENCODERS["image"],
     "`positions`": POSITIONS,
     "`scaling`": SCALINGS,

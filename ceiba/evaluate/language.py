@@ -1,0 +1,102 @@
+"""A language model beside the texts it is measured on, and beside models that only count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.evaluate.ngram import Ngrams, count_ngrams
+from ceiba.fields import Fields, TokenField, joined, measured_rows, stream
+from ceiba.read import Frame, are_lines
+
+Array = NDArray[Any]
+MOST_TOKENS = 4_000_000
+"""Tokens of the training text that are counted, the first ones."""
+TRIED_TEXTS = 20
+"""Texts that must come back from their tokens as they were, for bits a byte to mean anything."""
+
+
+def text_field(fields: Fields, name: str) -> TokenField:
+    """The field of a text that is its own target."""
+    found = fields.inputs[name]
+    assert isinstance(found, TokenField)
+    return found
+
+
+def text_truth(frame: Frame, name: str, one: TokenField, tokens: Array) -> Array:
+    """(row, 2): tokens that are predicted, and bytes of UTF-8, 0 where tokens do not tell the text; NaN for a row with
+    nothing to predict. Of the lines of one text, each window has its share of all bytes."""
+    if not _comes_back(frame, name, one):
+        size: Array = np.zeros(len(tokens))
+    elif are_lines(frame, name):
+        whole = sum(count for _, count in stream(one, frame.column(name), lines=True))
+        size = tokens * (whole / max(tokens.sum(), 1))
+    else:
+        size = np.concatenate([np.zeros(0), *(one.num_bytes(chunk) for chunk in frame.column(name))])
+    return np.where(tokens[:, None] > 0, np.stack([tokens, size], 1), np.nan)
+
+
+def _comes_back(frame: Frame, name: str, one: TokenField) -> bool:
+    column = frame.column(name)
+    chunks = joined(column) if are_lines(frame, name) else iter(column)
+    texts = [text for chunk in islice(chunks, 1) for text in one.clean(chunk[:TRIED_TEXTS]).to_pylist()]
+    return all(one.decode(ids) == text for ids, text in zip(one.token_ids(texts), texts, strict=True))
+
+
+@dataclass(frozen=True)
+class TextBaselines:
+    """Token frequencies, and runs of tokens, counted in the training text."""
+
+    fields: Fields
+    models: Mapping[str, Ngrams]
+    notes: tuple[str, ...] = ()
+    """What was left out, and the user should know."""
+
+    def scores(self, frame: Frame) -> dict[str, dict[str, Array]]:
+        """{"constant" | "quick": {output: mean surprise a token}} of each row that is measured."""
+        found: dict[str, dict[str, Array]] = {"constant": {}, "quick": {}}
+        for name, model in self.models.items():
+            for baseline, most in (("constant", 1), ("quick", None)):
+                found[baseline][name] = self._surprise(frame, name, model, most)
+        return found
+
+    def _surprise(self, frame: Frame, name: str, model: Ngrams, most: int | None) -> Array:
+        parts = [np.zeros(0)]
+        for rows in measured_rows(text_field(self.fields, name), frame.column(name), are_lines(frame, name)):
+            lengths = np.array([len(row) for row in rows], dtype=np.int64)
+            if not lengths.sum():
+                parts.append(np.zeros(len(rows)))
+                continue
+            nats = np.append(0.0, model.surprises(np.concatenate(rows), most))
+            firsts = np.cumsum(lengths) - lengths
+            nats[firsts[lengths > 0]] = 0.0  # what begins a row is not predicted
+            owners = np.repeat(np.arange(len(rows)), lengths)
+            parts.append(np.bincount(owners, nats, len(rows)) / np.maximum(lengths - 1, 1))
+        return np.concatenate(parts)
+
+    def about(self) -> dict[str, dict[str, Any]]:
+        """{output: {"constant" | "quick": what it is}}."""
+        return {
+            name: {
+                "constant": {"model": "each token by its frequency"},
+                "quick": {"model": f"counts of runs of up to {len(model.runs)} tokens (Witten-Bell)"},
+            }
+            for name, model in self.models.items()
+        }
+
+
+def fit_text_baselines(train: Frame, fields: Fields, name: str) -> TextBaselines:
+    """Count the tokens of the training text, and the runs of them."""
+    one = text_field(fields, name)
+    parts: list[Array] = []
+    counted = 0
+    for ids, _ in stream(one, train.column(name), are_lines(train, name)):
+        parts.append(ids[: max(MOST_TOKENS - counted, 0)])
+        counted += len(parts[-1])
+        if counted >= MOST_TOKENS:
+            break
+    notes = (f"The n-grams of '{name}' were counted in its first {counted:,} tokens",) if counted >= MOST_TOKENS else ()
+    return TextBaselines(fields, {name: count_ngrams(np.concatenate(parts), one.vocab)}, notes)

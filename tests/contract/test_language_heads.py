@@ -1,0 +1,102 @@
+"""Heads with a loss at every token: the mean over tokens, padding, weights, and that nobody looks ahead."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ceiba.base.errors import RecipeError
+from ceiba.fields import TextLayout
+from ceiba.heads import NextTokenSpec, OutputLayout
+from ceiba.model import Model, ModelSpec, build_model
+
+VOCAB, CONTEXT, DIM, ROWS = 11, 8, 16, 4
+TRANSFORMER = {"kind": "text", "type": "transformer", "layers": 0, "positions": "none"}
+LSTM = {"kind": "text", "type": "lstm", "width": 12, "bidirectional": False}
+CAUSAL = {"type": "transformer", "causal": True, "positions": "rotary", "layers": 2, "heads": 2}
+NETWORKS = {
+    "transformer": (TRANSFORMER, CAUSAL),
+    "blocks in the encoder": ({**TRANSFORMER, "layers": 2, "causal": True, "positions": "learned"}, "none"),
+    "lstm": (LSTM, "none"),
+    "gru": ({**LSTM, "type": "gru", "layers": 2}, "none"),
+}
+every_network = pytest.mark.parametrize("network", NETWORKS)
+
+
+def build(encoder: object, trunk: object, **head: object) -> Model:
+    spec = ModelSpec(dim=DIM, encoders={"text": encoder}, trunk=trunk, heads={"text": {"type": "next_token", **head}})
+    return build_model(spec, {"text": TextLayout(VOCAB, CONTEXT, False)}, {"text": OutputLayout("text", VOCAB)}).eval()
+
+
+def ids(width: int = CONTEXT, seed: int = 0) -> Tensor:
+    return torch.randint(1, VOCAB, (ROWS, width), generator=torch.Generator().manual_seed(seed), dtype=torch.int32)
+
+
+@every_network
+def test_no_token_knows_of_those_after_it(network: str) -> None:
+    model, first = build(*NETWORKS[network]), ids()
+    second = first.clone()
+    second[:, 5:] = ids(seed=1)[:, 5:]
+    before, after = (model({"text.ids": one})["text"] for one in (first, second))
+    torch.testing.assert_close(before[:, :5], after[:, :5])
+    assert not torch.allclose(before[:, 5:], after[:, 5:])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "trunk"),
+    [
+        (TRANSFORMER, {**CAUSAL, "causal": False}),
+        ({**LSTM, "bidirectional": True}, "none"),
+        ({**TRANSFORMER, "layers": 1}, CAUSAL),
+        ({"kind": "text", "type": "cnn"}, "none"),
+    ],
+)
+def test_a_network_that_looks_ahead_is_refused(encoder: object, trunk: object) -> None:
+    with pytest.raises(RecipeError, match="look ahead"):
+        build(encoder, trunk)
+
+
+@every_network
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_loss_is_the_mean_over_tokens_and_padding_is_none(network: str, tied: bool) -> None:
+    model, tokens = build(*NETWORKS[network], tied=tied), ids(CONTEXT + 1)
+    tokens[1, 4:] = tokens[3, 1:] = 0
+    inputs, target = tokens[:, :-1], tokens[:, 1:]
+    loss, sums = model.loss({"text.ids": inputs}, {"text": target})
+    logits = model({"text.ids": inputs})["text"]
+    expected = F.cross_entropy(logits[target > 0], target[target > 0].long())
+    torch.testing.assert_close(loss, expected)
+    assert sums["text"][1] == (target > 0).sum()
+    assert (logits[..., 0] < -1e3).all(), "padding is never answered"
+    weighted, _ = model.loss({"text.ids": inputs}, {"text": target}, torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    torch.testing.assert_close(weighted, F.cross_entropy(logits[1, :3], target[1, :3].long()))
+
+
+@every_network
+def test_gradients_reach_every_parameter_and_a_tied_table_is_kept_once(network: str) -> None:
+    model, tokens = build(*NETWORKS[network]).train(), ids(CONTEXT + 1)
+    model.loss({"text.ids": tokens[:, :-1]}, {"text": tokens[:, 1:]})[0].backward()
+    assert [name for name, one in model.named_parameters() if one.grad is None or not one.grad.any()] == []
+    assert sum(value.shape == (VOCAB, DIM) for value in model.state_dict().values()) == 1
+
+
+@every_network
+def test_a_row_is_told_by_its_surprise_and_its_tokens(network: str) -> None:
+    model, tokens = build(*NETWORKS[network]), ids(CONTEXT + 1)
+    tokens[2, 3:] = 0
+    found = model.answers({"text.ids": tokens})["text"]
+    log_p = model({"text.ids": tokens[:, :-1]})["text"].log_softmax(-1)
+    for row in range(ROWS):
+        own = tokens[row][tokens[row] > 0].long()
+        nats = -sum(log_p[row, place, own[place + 1]] for place in range(len(own) - 1))
+        torch.testing.assert_close(found[row], torch.stack([nats, torch.tensor(len(own) - 1.0)]))
+
+
+def test_label_smoothing_is_that_of_torch() -> None:
+    head = NextTokenSpec(tied=False, label_smoothing=0.1).build(OutputLayout("text", VOCAB), DIM, 0)
+    logits, target = torch.randn(ROWS, CONTEXT, VOCAB), ids().long()
+    total, weight = head.loss(logits, target)
+    expected = F.cross_entropy(logits.flatten(0, 1), target.flatten(), label_smoothing=0.1)
+    torch.testing.assert_close(total / weight, expected)
+    with pytest.raises(RecipeError, match="ensemble"):
+        NextTokenSpec().build(OutputLayout("text", VOCAB), DIM, 3)

@@ -1,0 +1,84 @@
+"""A language model: raw text → measured bundle → how probable texts are."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import ceiba
+from ceiba.cli import main
+
+SENTENCE = "the cat sat on the mat and the dog sat on the log"
+RECIPE = """
+data: {{train: {data}}}
+outputs: {{text: {{type: text, tokenizer: {tokenizer}, max_tokens: 16}}}}
+model: {model}
+train: {{epochs: {epochs}, batch_rows: 8, optimizer: {{lr: 0.01}}}}
+"""
+TRANSFORMER = "{dim: 32, trunk: {type: transformer, layers: 1, heads: 2}}"
+LSTM = "{dim: 32, text: {type: lstm, width: 32}}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    lines = [" ".join(SENTENCE.split()[place % 5 :]) for place in range(80)]
+    (tmp_path / "story.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"text": line, "n": 1}) + "\n" for line in lines))
+    (tmp_path / "other.jsonl").write_text(
+        "".join(json.dumps({"text": line}) + "\n" for line in (SENTENCE, "xq zz kv", "", SENTENCE * 4))
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("data", "tokenizer", "model", "epochs"),
+    [("story.txt", "character", TRANSFORMER, 6), ("notes.jsonl", "{type: bpe, vocab: 300}", LSTM, 20)],
+)
+def test_from_raw_text_to_probabilities(
+    folder: Path, data: str, tokenizer: str, model: str, epochs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = RECIPE.format(data=data, tokenizer=tokenizer, model=model, epochs=epochs)
+    (folder / "recipe.yaml").write_text(recipe)
+    assert main(["train", "recipe.yaml", "--out", "run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    figures = told["metrics"]["test"]["text"]
+    assert set(figures) == {"loss", "perplexity", "bits_per_byte"}
+    assert 1 < figures["perplexity"]["low"] <= figures["perplexity"]["value"] < 4
+    constant = told["baselines"]["test"]["text"]["constant"]
+    assert figures["loss"]["value"] < constant["loss"]["value"] / 2
+
+    written = [json.loads(line) for line in Path("run/samples.jsonl").read_text().splitlines()]
+    assert {one["step"] for one in written} > {written[0]["step"]}
+    assert any(word in written[-1]["text"] for word in ("the", "sat", "log"))
+
+    assert main(["predict", "run", "other.jsonl", "--out", "answers.parquet"]) == 0
+    answers = pq.read_table("answers.parquet").to_pylist()
+    assert answers[0]["text_perplexity"] < 4 < answers[1]["text_perplexity"]
+    assert answers[2]["text_tokens"] == 0 or answers[2]["text"] == 0
+    assert answers[3]["text_tokens"] > 3 * answers[0]["text_tokens"], "a long text is not cut"
+    assert main(["evaluate", "run", data, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["test"]["text"]
+    assert again["perplexity"]["value"] < 4
+
+
+def test_the_recipe_in_the_bundle_gives_the_same_weights(folder: Path) -> None:
+    recipe = RECIPE.format(data="story.txt", tokenizer="{type: unigram, vocab: 60}", model=TRANSFORMER, epochs=1)
+    (folder / "recipe.yaml").write_text(recipe)
+    first = ceiba.train("recipe.yaml", out="a")
+    second = ceiba.train(first.bundle.folder / "recipe.yaml", out="b")
+    assert first.bundle.read("weights.safetensors") == second.bundle.read("weights.safetensors")
+    assert first.report["metrics"] == second.report["metrics"]
+
+
+def test_what_a_language_model_cannot_be_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for change, rule in (
+        ("inputs={n: number}", "its own input"),
+        ("outputs.text.tokenizer=ngrams", "reading order"),
+        ("model.trunk={type: transformer, causal: false}", "look ahead"),
+        ("model.text={type: lstm, bidirectional: true}", "look ahead"),
+    ):
+        (folder / "recipe.yaml").write_text(RECIPE.format(data="notes.jsonl", tokenizer="bpe", model="{}", epochs=1))
+        assert main(["train", "recipe.yaml", "--out", "run", "--set", change]) == 2
+        assert rule in capsys.readouterr().err
