@@ -22,6 +22,7 @@ from ceiba.encoders import ENCODERS, Encoder
 from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
 from ceiba.heads import HEADS, Head, NextToken, OutputLayout
 from ceiba.layers import Memory, Tokens
+from ceiba.surgery import apply_edits
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 
 Layout = TableLayout | TextLayout | WordsLayout | ImageLayout
@@ -218,7 +219,7 @@ class Model(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Trained numbers in all."""
+        """Numbers that can be trained, in all."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def to_json(self) -> dict[str, Any]:
@@ -329,14 +330,13 @@ def open_model(bundle: Bundle) -> Model:
 
     Raises: BundleError if the bundle holds edits or weights that this function cannot rebuild.
     """
-    if bundle.edits:
-        raise BundleError(f"{bundle.folder} must hold a model without edits", listed(bundle.edits), "Use the export")
     layouts = Fields.from_json(bundle.fields_json, bundle.field_files()).layouts()
     outputs = {
         name: OutputLayout(**{**value, "counts": tuple(value["counts"])})
         for name, value in bundle.model["outputs"].items()
     }
     model = build_model(ModelSpec.model_validate(bundle.model["spec"]), layouts, outputs)
+    apply_edits(model, bundle.edits)
     load_weights(model, bundle.weights_path)
     return model.eval()
 

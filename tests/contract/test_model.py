@@ -255,9 +255,9 @@ def test_a_bundle_opens_as_the_model_that_was_written(tmp_path: Path) -> None:
     assert np.array_equal(backend(encoded)["y"], TorchBackend(model)(encoded)["y"])
 
 
-def test_a_bundle_with_edits_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="without edits"):
-        open_backend(bundled(tmp_path, [{"type": "lora"}])[2])
+def test_a_bundle_with_an_unknown_edit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="must be known"):
+        open_backend(bundled(tmp_path, [{"type": "sorcery"}])[2])
 
 
 def test_a_tied_head_reads_the_token_vectors_of_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
