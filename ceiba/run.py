@@ -77,6 +77,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         baselines = fit_beside(recipe.evaluate, splits.train, held, fields, answers, seed)
         model, trained = learn(recipe, fields, arrays, folder, splits.train.identity, resume)
         valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
+        recipe = recipe.model_copy(update={"train": trained.spec})
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
         predictor, rows = Predictor(fields, answers, TorchBackend(model)), RowScores()

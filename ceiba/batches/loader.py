@@ -58,6 +58,12 @@ class Batches:
                 batch = replace(batch, weight=torch.zeros(1))
             yield augment(batch, self.augment, self.seed, epoch)
 
+    def largest(self, size: int = 1) -> Batch:
+        """The batch that needs the most room, of the longest rows; with `size` processes, the share of one of them."""
+        lengths, count = self.lengths(), -(-min(self.batch_rows, self.arrays.num_rows) // size)
+        order = np.arange(self.arrays.num_rows) if lengths is None else np.argsort(lengths, kind="stable")
+        return augment(gather(self.arrays, order[-count:]), self.augment, self.seed, 0)
+
     def in_order(self) -> Iterator[tuple[NDArray[np.int64], Batch]]:
         """(positions, batch) over every row once, neither shuffled nor augmented, for validation."""
         for positions in ordered(self.arrays.num_rows, self.batch_rows, self.lengths()):

@@ -115,11 +115,13 @@ class Watcher:
 
     def __init__(self, optuna: ModuleType, trial: Any, goal: Goal):
         self.optuna, self.trial, self.goal = optuna, trial, goal
+        self.count = 0
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         if "epoch" not in figures:
             return
-        self.trial.report(figures[self.goal.name], int(figures["epoch"]))
+        self.count += 1
+        self.trial.report(figures[self.goal.name], self.count)
         if self.trial.should_prune():
             raise self.optuna.TrialPruned
 

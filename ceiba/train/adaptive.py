@@ -3,7 +3,7 @@
 g is the gradient, with decay · w added where decay is an L2 penalty; m̂ and v̂ are m / (1 - β1^t) and v / (1 - β2^t).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -11,6 +11,7 @@ from pydantic import Field
 from ceiba.base.spec import Spec
 
 Groups = list[dict[str, object]]
+Rate = Annotated[float, Field(gt=0)] | Literal["auto"]
 
 
 class AdamWSpec(Spec):
@@ -20,8 +21,8 @@ class AdamWSpec(Spec):
     """
 
     type: Literal["adamw"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate at its peak."""
+    lr: Rate = 1e-3
+    """Learning rate at its peak; auto: found by a range test."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the running mean of g and of g²."""
     eps: float = Field(1e-8, gt=0)
@@ -29,8 +30,8 @@ class AdamWSpec(Spec):
     decay: float = Field(1e-2, ge=0)
     """Decoupled weight decay."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, self.lr, self.betas, self.eps, self.decay, fused=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, lr, self.betas, self.eps, self.decay, fused=True)
 
 
 class AdamSpec(AdamWSpec):
@@ -40,8 +41,8 @@ class AdamSpec(AdamWSpec):
     decay: float = Field(0.0, ge=0)
     """L2 penalty."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, self.lr, self.betas, self.eps, self.decay, fused=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, lr, self.betas, self.eps, self.decay, fused=True)
 
 
 class AdamaxSpec(AdamSpec):
@@ -51,24 +52,24 @@ class AdamaxSpec(AdamSpec):
     """
 
     type: Literal["adamax"] = "adamax"  # type: ignore[assignment]
-    lr: float = Field(2e-3, gt=0)
-    """Learning rate at its peak."""
+    lr: Rate = 2e-3
+    """Learning rate at its peak; auto: found by a range test."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the running mean of g, and of the largest g."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.Adamax(groups, self.lr, self.betas, self.eps, self.decay, foreach=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adamax(groups, lr, self.betas, self.eps, self.decay, foreach=True)
 
 
 class NadamSpec(AdamSpec):
     """As Adam, with Nesterov's momentum, its β1 rising over the steps. Source: Dozat 2016, algorithm 2."""
 
     type: Literal["nadam"] = "nadam"  # type: ignore[assignment]
-    lr: float = Field(2e-3, gt=0)
-    """Learning rate at its peak."""
+    lr: Rate = 2e-3
+    """Learning rate at its peak; auto: found by a range test."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.NAdam(groups, self.lr, self.betas, self.eps, self.decay, foreach=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.NAdam(groups, lr, self.betas, self.eps, self.decay, foreach=True)
 
 
 class RadamSpec(AdamSpec):
@@ -79,21 +80,21 @@ class RadamSpec(AdamSpec):
 
     type: Literal["radam"] = "radam"  # type: ignore[assignment]
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.RAdam(groups, self.lr, self.betas, self.eps, self.decay, foreach=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.RAdam(groups, lr, self.betas, self.eps, self.decay, foreach=True)
 
 
 class AdagradSpec(Spec):
     """s ← s + g²; w ← w - lr g / (√s + ε). Source: Duchi et al. 2011, section 1.1."""
 
     type: Literal["adagrad"] = "adagrad"
-    lr: float = Field(1e-2, gt=0)
-    """Learning rate at its peak."""
+    lr: Rate = 1e-2
+    """Learning rate at its peak; auto: found by a range test."""
     decay: float = Field(0.0, ge=0)
     """L2 penalty."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.Adagrad(groups, self.lr, weight_decay=self.decay, fused=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adagrad(groups, lr, weight_decay=self.decay, fused=True)
 
 
 class AdadeltaSpec(Spec):
@@ -103,8 +104,8 @@ class AdadeltaSpec(Spec):
     """
 
     type: Literal["adadelta"] = "adadelta"
-    lr: float = Field(1.0, gt=0)
-    """Learning rate at its peak."""
+    lr: Rate = 1.0
+    """Learning rate at its peak; auto: found by a range test."""
     rho: float = Field(0.9, gt=0, lt=1)
     """Decay of the running means of g² and of d²."""
     eps: float = Field(1e-6, gt=0)
@@ -112,16 +113,16 @@ class AdadeltaSpec(Spec):
     decay: float = Field(0.0, ge=0)
     """L2 penalty."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.Adadelta(groups, self.lr, self.rho, self.eps, self.decay, foreach=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adadelta(groups, lr, self.rho, self.eps, self.decay, foreach=True)
 
 
 class RmspropSpec(Spec):
     """v ← α v + (1-α) g²; u ← μ u + g / (√v + ε); w ← w - lr u. Source: Tieleman & Hinton 2012, lecture 6.5."""
 
     type: Literal["rmsprop"] = "rmsprop"
-    lr: float = Field(1e-3, gt=0)
-    """Learning rate at its peak."""
+    lr: Rate = 1e-3
+    """Learning rate at its peak; auto: found by a range test."""
     alpha: float = Field(0.99, gt=0, lt=1)
     """Decay of the running mean of g²."""
     momentum: float = Field(0.0, ge=0, lt=1)
@@ -129,9 +130,9 @@ class RmspropSpec(Spec):
     decay: float = Field(0.0, ge=0)
     """L2 penalty."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(
-            groups, self.lr, self.alpha, weight_decay=self.decay, momentum=self.momentum, foreach=True
+            groups, lr, self.alpha, weight_decay=self.decay, momentum=self.momentum, foreach=True
         )
 
 
@@ -143,10 +144,10 @@ class AdafactorSpec(Spec):
     """
 
     type: Literal["adafactor"] = "adafactor"
-    lr: float = Field(1e-2, gt=0)
-    """Learning rate at its peak, as a share of a weight's own size."""
+    lr: Rate = 1e-2
+    """Learning rate at its peak, as a share of a weight's own size; auto: found by a range test."""
     decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.Adafactor(groups, self.lr, weight_decay=self.decay, foreach=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adafactor(groups, lr, weight_decay=self.decay, foreach=True)

@@ -5,7 +5,7 @@ formats and compiled kernels differ in bits.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 
@@ -13,9 +13,13 @@ import torch
 from torch import nn
 
 from ceiba.answers import Answer
+from ceiba.base.errors import RecipeError
+from ceiba.base.ranks import num_ranks
 from ceiba.batches import Batch, Batches
 from ceiba.layers import TransformerBlock
 from ceiba.model import Model
+from ceiba.train.fitting import fits
+from ceiba.train.rate import find_rate
 from ceiba.train.spec import TrainSpec
 from ceiba.train.step import Run, Settings, pick_device
 from ceiba.train.world import World
@@ -41,9 +45,12 @@ class Chosen:
     settings: Settings
     measured: list[dict[str, object]] = field(default_factory=list)
     """Each candidate and the seconds of one step."""
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    """(rate, loss) of the steps by which a learning rate was found."""
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(self.settings), "measured": self.measured}
+        curve = {"lr_curve": self.curve} if self.curve else {}
+        return {**asdict(self.settings), "measured": self.measured, **curve}
 
 
 def is_light(model: Model, batch_rows: int) -> bool:
@@ -62,6 +69,7 @@ def defaults(model: Model, spec: TrainSpec) -> Settings:
         channels_last=spec.channels_last is True,
         threads=spec.threads or (1 if is_light(model, spec.batch_rows) else torch.get_num_threads()),
         compile=spec.compile is True,
+        accumulate=1 if spec.accumulate == "auto" else spec.accumulate,
     )
 
 
@@ -83,9 +91,42 @@ def choose(model: Model, batches: Batches, valid: Batches, answers: Mapping[str,
     """Settings for this model, these rows and this machine; the model is left as it is.
 
     Costs a few steps where training takes seconds, and at most 5 s or a twentieth of the training where it takes longer
-    (compiling apart).
+    (compiling, and a search for the learning rate, apart).
     """
-    base = best = defaults(model, spec)
+
+    def copied(settings: Settings) -> Run:
+        alone = World(spec.parallel, torch.device("cpu"), alone=True)
+        return Run(deepcopy(model), batches, valid, answers, spec, settings, alone)
+
+    base = fitting(copied, defaults(model, spec), batches, spec)
+    found = fastest(copied, base, model, batches, spec)
+    if spec.optimizer.lr != "auto":
+        return found
+    torch.set_num_threads(found.settings.threads)
+    lr, curve = find_rate(copied(replace(found.settings, compile=False)), batches)
+    return replace(found, settings=replace(found.settings, lr=lr), curve=curve)
+
+
+def fitting(copied: Callable[[Settings], Run], base: Settings, batches: Batches, spec: TrainSpec) -> Settings:
+    """The same settings with a step in as few parts as fit into memory, tried on the largest batch there can be.
+
+    Raises: RecipeError if not even a step of single rows fits.
+    """
+    if spec.accumulate != "auto" or (spec.memory_bytes is None and pick_device(spec.device) == "cpu"):
+        return base
+    batch = batches.largest(num_ranks())
+    while not fits(copied(base), batch):
+        if base.accumulate >= batch.num_rows:
+            raise RecipeError("One row must fit into memory", "a step that does not", "Use a smaller network")
+        base = replace(base, accumulate=2 * base.accumulate)
+    return base
+
+
+def fastest(
+    copied: Callable[[Settings], Run], base: Settings, model: Model, batches: Batches, spec: TrainSpec
+) -> Chosen:
+    """Of the settings that may be changed, those that prove faster."""
+    best = base
     tries = list(candidates(model, spec, best))
     may_compile = spec.compile == "auto" and not batches.lengths_differ
     if not tries and not may_compile:
@@ -94,12 +135,11 @@ def choose(model: Model, batches: Batches, valid: Batches, answers: Mapping[str,
 
     def seconds(settings: Settings) -> float:
         torch.set_num_threads(settings.threads)
-        alone = World(spec.parallel, torch.device("cpu"), alone=True)
-        return step_seconds(Run(deepcopy(model), batches, valid, answers, spec, settings, alone), batch)
+        return step_seconds(copied(settings), batch)
 
     base_s = best_s = seconds(best)
     measured: list[dict[str, object]] = [{**asdict(best), "step_seconds": best_s}]
-    steps = spec.epochs * batches.per_epoch
+    steps = spec.total(batches.per_epoch)
     limit_s = min(MOST_S, base_s * steps / 20)
     for change in tries if base_s * steps >= WORTH_S else ():
         if time.monotonic() - began > limit_s:

@@ -29,8 +29,8 @@ class Progressed:
 
     step: int = 0
     loss_sum: float = 0.0
-    """Sum of the step losses of the epoch in hand."""
-    best_epoch: int = 0
+    """Sum of the step losses since the last validation."""
+    best_epoch: float = 0
     best_value: float = float("inf")
     history: list[Figures] = field(default_factory=list)
     seconds: float = 0.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ceiba import __version__
 from ceiba.answers import Answer
@@ -20,6 +20,7 @@ from ceiba.batches import Batch, Batches
 from ceiba.model import Model
 from ceiba.train.auto import choose
 from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint
+from ceiba.train.precision import COMPUTED_IN
 from ceiba.train.saving import Saver
 from ceiba.train.sight import Sight, flops_of, peak_flops, traced
 from ceiba.train.sinks import Sink, open_sinks
@@ -40,13 +41,15 @@ class Trained:
     """What training found; the model itself holds the best weights."""
 
     history: list[Figures]
-    best_epoch: int
+    best_epoch: float
     steps: int
     seconds: float
     rows_per_second: float
     stopped_early: bool
     settings: dict[str, Any]
-    """Number format, memory format, threads and compilation, and what was measured to choose them."""
+    """What `auto` chose (number and memory format, threads, compilation, parts, rate), and what it measured for it."""
+    spec: TrainSpec
+    """What the recipe told, with the learning rate that was found."""
     skipped: tuple[int, ...] = ()
     """Steps that were not taken, because a loss or a gradient was not finite."""
     other_notes: tuple[str, ...] = ()
@@ -104,10 +107,9 @@ class Loop:
         self.progress.done = run.at.step
         while True:
             run.at.is_over = run.at.is_over or run.world.agree(self.is_late)
-            is_whole = run.at.step % run.train.per_epoch == 0
-            if run.at.step > run.validated and (is_whole or run.at.is_over):
+            if run.is_to_validate:
                 self.close_epoch()
-                if run.spec.patience is not None and run.epoch - run.at.best_epoch >= run.spec.patience:
+                if run.spec.patience is not None and run.waited >= run.spec.patience:
                     return True
             elif run.at.step >= run.total or (run.at.is_over and run.at.step):
                 return False
@@ -116,7 +118,7 @@ class Loop:
             self.stop_here()
 
     def train_epoch(self) -> None:
-        """The rest of the epoch in hand, or of it until a signal asks to stop."""
+        """The rest of the epoch in hand, or of it until a validation is due or a signal asks to stop."""
         run, spec = self.run, self.run.spec
         epoch, start = divmod(run.at.step, run.train.per_epoch)
         # Each process adds up its own rows' losses; one of them goes on from the sum so far.
@@ -136,7 +138,7 @@ class Loop:
             stops, saves, run.at.is_over = self.granted()
             if saves and run.at.step < run.total:
                 self.save(float(run.world.add_up(loss_sum.clone())))
-            if stops or run.at.is_over:
+            if stops or run.is_to_validate:
                 break
         self.look_for_failures()
         run.at.loss_sum = float(run.world.add_up(loss_sum))
@@ -193,7 +195,7 @@ class Loop:
         }
         self.write({name: value for name, value in figures.items() if abs(value) < float("inf")})
         if not self.sight.peak and time.monotonic() - self.began > MFU_AFTER_S and not run.world.cuts:
-            kind = torch.bfloat16 if run.settings.precision == "bf16" else torch.float32
+            kind = COMPUTED_IN.get(run.settings.precision, torch.float32)
             batch = next(run.valid.in_order())[1]
             self.sight.flops_a_row = flops_of(run.model, batch.to(run.device))
             self.sight.peak = peak_flops(run.device, kind)
@@ -252,7 +254,7 @@ class Loop:
         run.at.loss_sum = 0.0
         self.write(row)
         shown = " ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch")
-        self.progress.line(f"epoch {epoch}/{run.spec.epochs} {shown}")
+        self.progress.line(f"epoch {epoch:g}/{run.total / run.train.per_epoch:g} {shown}")
 
     def save(self, loss_sum: float) -> None:
         """A checkpoint of this moment."""
@@ -299,6 +301,12 @@ def fit(
     world = World(spec.parallel, torch.device(pick_device(spec.device)))
     if world.cuts and (spec.l1 or spec.l2):
         raise RecipeError("train.l1 and l2 need whole weights", "parallel: fsdp", "Use parallel: ddp, or decay")
+    if (
+        spec.precision == "fp16"
+        and pick_device(spec.device) == "cpu"
+        and any(isinstance(one, nn.LSTM) for one in model.modules())
+    ):
+        raise RecipeError("train.precision must not be fp16 for an LSTM on a processor", None, "Use bf16 or fp32")
     checkpoints = folder / "checkpoints"
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -322,17 +330,19 @@ def fit(
         stopped_early = Loop(run, saver, every, stop, progress, tick).train()
     best = whole(run.best)
     keep_blocks(model)
+    model.float()  # weights that were trained in bfloat16 are served as they are, in a format that everyone reads
     if not world.leads:
         raise Followed("The leading process goes on alone")
     model.load_state_dict(best)
     model.eval()
+    known = spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"lr": run.lr})})
     rows, told = run.at.step * train.batch_rows, list(run.at.notes)
     if run.at.is_over and run.at.step < run.total:
         told.append(
             f"training ended after {run.at.step:,} of {run.total:,} steps, when train.max_time ({spec.max_time:g} s) "
-            f"was over; epoch {run.at.best_epoch} was the best"
+            f"was over; epoch {run.at.best_epoch:g} was the best"
         )
     return Trained(
         run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9),
-        stopped_early, run.at.settings, tuple(run.at.skipped), tuple(told), saver.stall_s,
+        stopped_early, run.at.settings, known, tuple(run.at.skipped), tuple(told), saver.stall_s,
     )  # fmt: skip

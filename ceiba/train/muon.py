@@ -24,23 +24,23 @@ class MuonSpec(AdamWSpec):
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the running mean of g and of g², for all other weights."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return MuonWithAdamW(self, groups)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return MuonWithAdamW(self, groups, lr)
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
     """The first `matrices` weights of each group by torch's Muon, the rest by its AdamW, with one state over both."""
 
-    def __init__(self, spec: MuonSpec, groups: Groups):
+    def __init__(self, spec: MuonSpec, groups: Groups, lr: float):
         hidden, rest = [], []
         for group in groups:
             options = {name: value for name, value in group.items() if name not in ("params", "matrices")}
             weights, count = list(group["params"]), group.get("matrices", 0)  # type: ignore[call-overload]
             hidden.append({**options, "params": weights[:count]})
             rest.append({**options, "params": weights[count:]})
-        self.muon = torch.optim.Muon(hidden, spec.lr, spec.decay, spec.momentum, adjust_lr_fn="match_rms_adamw")
-        self.adamw = torch.optim.AdamW(rest, spec.lr, spec.betas, spec.eps, spec.decay, fused=True)
-        super().__init__([*self.muon.param_groups, *self.adamw.param_groups], {"lr": spec.lr})
+        self.muon = torch.optim.Muon(hidden, lr, spec.decay, spec.momentum, adjust_lr_fn="match_rms_adamw")
+        self.adamw = torch.optim.AdamW(rest, lr, spec.betas, spec.eps, spec.decay, fused=True)
+        super().__init__([*self.muon.param_groups, *self.adamw.param_groups], {"lr": lr})
 
     @torch.no_grad()
     def step(self, closure: object = None) -> None:  # type: ignore[override]

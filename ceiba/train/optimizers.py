@@ -6,7 +6,7 @@ added to g as the gradient of an L2 penalty. Biases, gains of norms and embeddin
 
 import inspect
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ from ceiba.train.adaptive import (
     Groups,
     NadamSpec,
     RadamSpec,
+    Rate,
     RmspropSpec,
 )
 from ceiba.train.adaptive import AdamWSpec as AdamWSpec
@@ -33,8 +34,8 @@ class SgdSpec(Spec):
     """u ← μ u + g; w ← w - lr u (Nesterov: lr (g + μ u)). Source: Sutskever et al. 2013, equations 1-4."""
 
     type: Literal["sgd"] = "sgd"
-    lr: float = Field(0.1, gt=0)
-    """Learning rate at its peak."""
+    lr: Rate = 0.1
+    """Learning rate at its peak; auto: found by a range test."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Share of the last step that is kept."""
     nesterov: bool = False
@@ -42,9 +43,9 @@ class SgdSpec(Spec):
     decay: float = Field(5e-4, ge=0)
     """L2 penalty."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
         nesterov = self.nesterov and self.momentum > 0
-        return torch.optim.SGD(groups, self.lr, self.momentum, 0.0, self.decay, nesterov, fused=True)
+        return torch.optim.SGD(groups, lr, self.momentum, 0.0, self.decay, nesterov, fused=True)
 
 
 class RpropSpec(Spec):
@@ -57,8 +58,8 @@ class RpropSpec(Spec):
     lr: float = Field(1e-2, gt=0)
     """First step s of every weight; a schedule does not change those that follow."""
 
-    def build(self, groups: Groups) -> torch.optim.Optimizer:
-        return torch.optim.Rprop(groups, self.lr, foreach=True)
+    def build(self, groups: Groups, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Rprop(groups, lr, foreach=True)
 
 
 OPTIMIZERS: dict[str, type[Spec]] = {
@@ -77,6 +78,11 @@ OPTIMIZERS: dict[str, type[Spec]] = {
 }
 
 OptimizerSpec = one_of(OPTIMIZERS, "adamw")
+
+
+def own_rate(spec: Any) -> float:
+    """The learning rate that a spec tells, or its kind's default where it is left to `auto`."""
+    return float(type(spec)().lr if spec.lr == "auto" else spec.lr)
 
 
 def spare_the_compiler() -> None:

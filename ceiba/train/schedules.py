@@ -21,7 +21,7 @@ class ScheduleSpec(Spec):
     """Steps over which the rate rises linearly from zero."""
 
     def factor(self, step: int, total: int, history: History = ()) -> float:
-        """Share of the peak rate at `step` (from 0) of `total`; `history` holds a row for each epoch behind it."""
+        """Share of the peak rate at `step` (from 0) of `total`; `history` holds a row for each validation behind it."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         return self.after(step - self.warmup_steps, max(total - self.warmup_steps, 1))
@@ -143,7 +143,7 @@ class PlateauSpec(ConstantSpec):
     gamma: float = Field(0.1, gt=0, lt=1)
     """What each fall leaves of the rate."""
     patience: int = Field(3, ge=0)
-    """Epochs without a better validation loss that pass before a fall."""
+    """Validations without a better loss that pass before a fall."""
     threshold: float = Field(1e-4, ge=0, lt=1)
     """By which share of the best loss so far a loss must be below it to count as better."""
 

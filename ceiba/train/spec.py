@@ -1,6 +1,6 @@
 """What may be told to the training loop."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -38,13 +38,21 @@ class TrainSpec(Spec):
 
     epochs: int = Field(20, ge=1)
     """Passes over the training rows."""
+    steps: int | None = Field(None, ge=1)
+    """Steps in all, in place of `epochs`."""
+    validate_every: int | None = Field(None, ge=1)
+    """Steps between two validations; nothing: one after each epoch. The last step is always validated."""
     max_time: float | None = Field(None, gt=0)
     """Seconds after which training ends at a step: what it has then is validated, and the best is kept; nothing: no
     limit."""
     batch_rows: int = Field(256, ge=1)
     """Rows of one step. All rows: full-batch gradient descent; one row: stochastic; between: mini-batch."""
-    accumulate: int = Field(1, ge=1)
-    """Parts into which a step's rows are cut to save memory; their gradients add up to those of the whole."""
+    accumulate: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Parts into which a step's rows are cut to save memory; their gradients add up to those of the whole. auto: as
+    few as fit."""
+    memory_bytes: int | None = Field(None, ge=1)
+    """Memory that the tensors of one step may take, gradients among them, for `accumulate: auto`; nothing: what an
+    accelerator has free, on a processor no limit."""
     optimizer: OptimizerSpec = AdamWSpec()
     """How a gradient becomes a step."""
     schedule: AnySchedule = CosineSpec()
@@ -63,12 +71,13 @@ class TrainSpec(Spec):
     """Share of the steps after which a plain mean of the weights begins, which is then what is validated and kept;
     nothing: off. Source: Izmailov et al. 2018, arXiv:1803.05407, algorithm 1."""
     patience: int | None = Field(None, ge=1)
-    """Epochs without a better validation figure after which training stops early; nothing: all epochs."""
+    """Validations without a better figure after which training stops early; nothing: never."""
     watch: Literal["loss", "metric"] = "loss"
     """What chooses the best epoch on the validation rows: the loss, or the first output's main metric."""
     precision: Precision | Literal["auto"] = "auto"
-    """Number format of the forward pass: fp32; bf16, about twice as fast where the processor knows it; or, for
-    convolutions and Transformers, what proves faster."""
+    """Number format of the forward pass: fp32; bf16, about twice as fast where the processor knows it; fp16, for
+    accelerators without bf16; pure_bf16: also the weights and the optimizer's states, half the memory; auto: for
+    convolutions and Transformers what proves faster."""
     channels_last: bool | Literal["auto"] = "auto"
     """Keep images as (height, width, channel) in memory: often faster for convolutions; auto: where it proves so."""
     compile: bool | Literal["auto"] = "auto"
@@ -94,6 +103,10 @@ class TrainSpec(Spec):
     """Steps between two lines of the log."""
     profile: bool = False
     """Write what the processor and the accelerator do in a few steps to `trace.json`, for a trace viewer."""
+
+    def total(self, per_epoch: int) -> int:
+        """Steps in all."""
+        return self.epochs * per_epoch if self.steps is None else self.steps
 
     @model_validator(mode="after")
     def one_mean(self) -> "TrainSpec":

@@ -15,8 +15,8 @@ from ceiba.base.keys import key
 from ceiba.batches import Batch, Batches
 from ceiba.model import Model
 from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, restore, snapshot
-from ceiba.train.optimizers import bare_step, parameter_groups, spare_the_compiler
-from ceiba.train.precision import Precision, compute_in
+from ceiba.train.optimizers import bare_step, own_rate, parameter_groups, spare_the_compiler
+from ceiba.train.precision import Precision, Scaler, compute_in, hold_in_bf16
 from ceiba.train.spec import TrainSpec
 from ceiba.train.stop import StopRequest
 from ceiba.train.validate import LOWER_IS_BETTER, validate
@@ -34,6 +34,9 @@ class Settings:
     channels_last: bool = False
     threads: int = 1
     compile: bool = False
+    accumulate: int = 1
+    lr: float | None = None
+    """Peak of the learning rate, where the recipe leaves it to `auto`."""
 
 
 class Run:
@@ -53,6 +56,9 @@ class Run:
         self.device = torch.device(pick_device(spec.device))
         self.world = world or World(spec.parallel, self.device)
         self.model = model.to(self.device)
+        if settings.precision == "pure_bf16":
+            hold_in_bf16(self.model)
+        self.scaler = Scaler(self.device) if settings.precision == "fp16" else None
         if settings.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.compile:
@@ -62,13 +68,17 @@ class Run:
         self.shared = self.world.share(self.model)
         self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
         spare_the_compiler()
-        self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model))
+        self.lr = own_rate(spec.optimizer) if settings.lr is None else settings.lr
+        """Peak of the learning rate."""
+        self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model), self.lr)
         self.take_step = bare_step(self.optimizer)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.total = spec.epochs * train.per_epoch
+        self.total = spec.total(train.per_epoch)
         self.at = Progressed()
         self.best: Weights = {}
-        self.mean: Weights = self._copy() if spec.ema or spec.swa_from is not None else {}
+        self.mean: Weights = {}
+        if spec.ema or spec.swa_from is not None:  # in float32 whatever the weights are: small changes must not be lost
+            self.mean = {name: full(value) for name, value in self._copy().items()}
         self.fixed = {name for name, value in self.mean.items() if not value.isfinite().all()}
         """Constants of layers that are endless on purpose, of which no mean can be taken."""
         self.norm = torch.zeros((), device=self.device)
@@ -79,9 +89,23 @@ class Run:
         """What this process asks all to do after the step (a bit each: stop, save, end), and what all asked for."""
 
     @property
-    def epoch(self) -> int:
-        """The epoch in hand, from 1; after its last step still this one."""
-        return -(-self.at.step // self.train.per_epoch)
+    def epoch(self) -> float:
+        """Passes over the rows so far; a whole number after the last step of one."""
+        passes = self.at.step / self.train.per_epoch
+        return int(passes) if passes.is_integer() else round(passes, 4)
+
+    @property
+    def is_to_validate(self) -> bool:
+        """Whether the weights of this step are validated."""
+        every = self.spec.validate_every or self.train.per_epoch
+        return self.at.step > self.validated and (
+            self.at.is_over or self.at.step == self.total or self.at.step % every == 0
+        )
+
+    @property
+    def waited(self) -> int:
+        """Validations since the best."""
+        return sum(row["epoch"] > self.at.best_epoch for row in self.at.history)
 
     @property
     def validated(self) -> int:
@@ -116,7 +140,7 @@ class Run:
 
     def backward(self, batch: Batch) -> Tensor:
         """Gradients of the step's loss, in one pass or added up over parts that give the same; returns the loss."""
-        parts = batch.parts(self.spec.accumulate)
+        parts = batch.parts(self.settings.accumulate)
         totals = self._totals(batch) if len(parts) > 1 or not self.world.is_alone else None
         losses = []
         for place, part in enumerate(parts):
@@ -126,9 +150,11 @@ class Run:
                 loss = loss + self.spec.l1 * sum(weights.abs().sum() for weights in self.parameters)
             if self.spec.l2 and place == 0 and self.world.leads:
                 loss = loss + self.spec.l2 * sum(weights.square().sum() for weights in self.parameters)
+            # Gradients are averaged over the processes, and must be added up.
+            scaled = loss if self.world.is_alone else loss * self.world.size
+            scaled = scaled if self.scaler is None else scaled * self.scaler.scale
             with self.world.synchronized(self.shared, part is parts[-1]):
-                # Gradients are averaged over the processes, and must be added up.
-                (loss if self.world.is_alone else loss * self.world.size).backward()  # type: ignore[no-untyped-call]
+                scaled.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
@@ -140,16 +166,23 @@ class Run:
         self.wishes = sums[-WISHES:]
         return dict(zip(weights, sums, strict=False))
 
-    def step(self, batch: Batch) -> Tensor:
+    def rate(self) -> float:
+        """The learning rate of the coming step."""
+        return float(self.lr * self.spec.schedule.factor(self.at.step, self.total, self.at.history))
+
+    def step(self, batch: Batch, rate: float | None = None) -> Tensor:
         """One step of gradient descent; the loss stays on the device, so nothing waits for it.
 
         A step whose loss or gradient is not finite changes no weight and no state, and its loss counts as zero.
+        `rate` is a learning rate in place of the schedule's.
         """
-        rate = self.spec.optimizer.lr * self.spec.schedule.factor(self.at.step, self.total, self.at.history)
+        rate = self.rate() if rate is None else rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.backward(batch.to(self.device))
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if self.scaler is not None:
+            self.scaler.unscale(gradients)
         self.norm = torch.nn.utils.get_total_norm(gradients)
         if self.spec.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, self.norm)
@@ -157,7 +190,7 @@ class Run:
         checked = loss + self.norm if self.world.is_alone else self.norm  # all processes have one norm, not one loss
         # On an accelerator nobody must wait for the answer; here it is at hand, and cheaper as a plain number.
         bad = ~checked.isfinite() if self.device.type != "cpu" else not math.isfinite(checked)
-        self.checks.append(bad)
+        self.checks.append(bad if self.scaler is None else self.scaler.update(bad))
         if self.spec.clip_value is not None:
             torch.nn.utils.clip_grad_value_(self.parameters, self.spec.clip_value)
         self._apply(bad)
@@ -195,7 +228,7 @@ class Run:
             decay = 1 - 1 / max(self.at.step - int(self.spec.swa_from * self.total) + 1, 1)
         for name, value in self.model.state_dict().items():
             if value.is_floating_point() and name not in self.fixed:
-                self.mean[name].lerp_(value, 1 - decay)
+                self.mean[name].lerp_(full(value), 1 - decay)
             else:
                 self.mean[name].copy_(value)
 
@@ -226,7 +259,8 @@ class Run:
 
     def snapshot(self) -> dict[str, Weights]:
         """A copy of everything the run needs to go on."""
-        weights = {"model": self.model.state_dict(), "best": self.best, "mean": self.mean}
+        scaler = {} if self.scaler is None else self.scaler.state()
+        weights = {"model": self.model.state_dict(), "best": self.best, "mean": self.mean, "scaler": scaler}
         return snapshot({name: whole(values) for name, values in weights.items() if values}, self.optimizer)
 
     def go_on(self, at: Progressed, weights: dict[str, Weights]) -> None:
@@ -237,6 +271,8 @@ class Run:
         restore(self.optimizer, weights["optimizer"])
         self.model.load_state_dict(self._cut(weights["model"]))
         self.best, self.mean = self._cut(weights.get("best", {})), self._cut(weights.get("mean", {}))
+        if self.scaler is not None:
+            self.scaler.load(weights["scaler"])
 
     def _cut(self, weights: Weights) -> Weights:
         """Whole weights as this process holds them."""
@@ -249,7 +285,14 @@ class Run:
         restore(self.optimizer, weights["optimizer"])
         self.model.load_state_dict(self._cut(weights["model"]))
         self.mean = self._cut(weights.get("mean", {}))
+        if self.scaler is not None:
+            self.scaler.load(weights["scaler"])
         return before.step
+
+
+def full(value: Tensor) -> Tensor:
+    """A float tensor in at least float32; others as they are."""
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
 
 
 def recompute_blocks(model: nn.Module) -> None:

@@ -105,6 +105,11 @@ def like(value: Tensor, reference: Tensor) -> Tensor:
     return cut
 
 
+def own_share(value: Tensor) -> Tensor:
+    """What this process holds of a tensor, in the same memory."""
+    return value.to_local() if is_cut(value) else value  # type: ignore[attr-defined]
+
+
 def is_cut(value: Tensor) -> bool:
     """Whether a tensor is this process's share of a larger one (a DTensor)."""
     return hasattr(value, "full_tensor")

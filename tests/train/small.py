@@ -78,3 +78,16 @@ def interrupted(folder: Path, at: int, number: signal.Signals, **options: Any) -
     with pytest.raises(Stopped) as caught:
         train(folder, batches=kind(batches.arrays, 16, 0, batches.augment), **options)
     return caught.value
+
+
+def bad_arrays(*bad: int) -> Arrays:
+    """Rows of which some hold a number that is none."""
+    found = arrays(100)
+    numbers = found.parts["table.numbers"]
+    assert isinstance(numbers, np.ndarray)
+    numbers[list(bad), 0] = np.nan
+    return found
+
+
+def bad_batches(*bad: int) -> Batches:
+    return Batches(bad_arrays(*bad), 16, 0)

@@ -98,6 +98,7 @@ def test_a_run_that_goes_on_does_not_measure_again(tmp_path: Path, monkeypatch: 
     first = TrainSpec.model_validate({"epochs": 2, "checkpoint": {"every_steps": 2}, **pinned})
     trained = fit(model(), batches, batches, ANSWERS, first, tmp_path, {})
     expected = {"precision": "bf16", "channels_last": True, "threads": 1, "compile": False, "measured": []}
+    expected |= {"accumulate": 1, "lr": None}
     assert trained.settings == trained.cost["settings"] == expected
     assert load_checkpoint(tmp_path / "checkpoints", {"version": __version__})[0].settings == expected
     monkeypatch.setattr(sys.modules["ceiba.train.loop"], "choose", None)

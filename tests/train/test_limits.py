@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from small import ANSWERS, IDENTITY, arrays, interrupted, model, train, weights
@@ -56,10 +57,10 @@ def timed(folder: Path, max_time: float, valid: type[Batches] = Batches, epochs:
 
 
 @pytest.mark.parametrize(
-    ("max_time", "steps", "epochs"), [(1, 1, [1]), (70, 7, [1]), (95, 10, [1, 2]), (275, 28, [1, 2, 3, 4])]
+    ("max_time", "steps", "epochs"), [(1, 1, [0.1429]), (70, 7, [1]), (95, 10, [1, 1.4286]), (275, 28, [1, 2, 3, 4])]
 )
 def test_time_ends_a_run_at_a_step_which_is_validated(
-    tmp_path: Path, max_time: float, steps: int, epochs: list[int]
+    tmp_path: Path, max_time: float, steps: int, epochs: list[float]
 ) -> None:
     result = timed(tmp_path, max_time)
     assert result.steps == result.history[-1]["step"] == steps
@@ -68,7 +69,7 @@ def test_time_ends_a_run_at_a_step_which_is_validated(
     told = [note for note in result.notes if "max_time" in note]
     assert told == ([] if steps == 28 else [
         f"training ended after {steps} of 28 steps, when train.max_time ({max_time:g} s) was over; "
-        f"epoch {result.best_epoch} was the best"
+        f"epoch {result.best_epoch:g} was the best"
     ])  # fmt: skip
     assert not result.stopped_early
 
@@ -89,3 +90,21 @@ def test_the_weights_are_those_of_as_many_steps(tmp_path: Path) -> None:
                         batches=Timed(arrays(100), 16, 0, AugmentSpec(noise=0.1)))  # fmt: skip
     assert rest.steps == 10, "the five steps of a run that took no time, and five more"
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in weights(first).items())
+
+
+def test_steps_and_validations_need_not_be_whole_epochs(tmp_path: Path) -> None:
+    _, result = train(tmp_path / "a", steps=17, validate_every=4)
+    assert [row["step"] for row in result.history] == [4, 8, 12, 16, 17]
+    assert [row["epoch"] for row in result.history] == [0.5714, 1.1429, 1.7143, 2.2857, 2.4286]
+    assert result.best_epoch == min(result.history, key=lambda row: row["valid_loss"])["epoch"]
+    _, whole = train(tmp_path / "b", steps=14, validate_every=14)
+    _, plain = train(tmp_path / "c", epochs=2)
+    assert [row["valid_loss"] for row in whole.history] == [plain.history[1]["valid_loss"]]
+    assert whole.history[0]["train_loss"] == pytest.approx(np.mean([row["train_loss"] for row in plain.history]))
+
+
+def test_patience_counts_validations(tmp_path: Path) -> None:
+    _, result = train(tmp_path, steps=2000, validate_every=2, optimizer={"lr": 0.05}, patience=3)
+    assert result.stopped_early
+    losses = [row["valid_loss"] for row in result.history]
+    assert len(losses) == losses.index(min(losses)) + 1 + 3

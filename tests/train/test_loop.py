@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small import ANSWERS, IDENTITY, Interrupted, arrays, interrupted, model, train, weights
+from small import ANSWERS, IDENTITY, Interrupted, arrays, bad_batches, interrupted, model, train, weights
 
 from ceiba.base.errors import CeibaError, InputError, Stopped
 from ceiba.batches import AugmentSpec, Batch, Batches
-from ceiba.prepare import Arrays
 from ceiba.train import TrainSpec, fit
 from ceiba.train.checkpoint import snapshot
 from ceiba.train.folder import run_folder
@@ -35,15 +34,20 @@ def test_it_learns_and_is_the_same_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", [0, 5, 6, 7, 20])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"ema": 0.9}, {"swa_from": 0.4, "optimizer": "muon", "schedule": {"type": "plateau", "patience": 0}}],
-    ids=["plain", "ema", "swa, muon and plateau"],
+    [
+        {},
+        {"ema": 0.9},
+        {"swa_from": 0.4, "optimizer": "muon", "schedule": {"type": "plateau", "patience": 0}},
+        {"steps": 25, "validate_every": 10},
+    ],
+    ids=["plain", "ema", "swa, muon and plateau", "steps"],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, at: int, options: dict[str, Any]) -> None:
     undisturbed, whole = train(tmp_path / "whole", **options)
     error = interrupted(tmp_path / "cut", at, signal.SIGTERM, **options)
     assert error.exit_code == 143
     resumed, rest = train(tmp_path / "cut", resume=True, **options)
-    assert rest.steps == whole.steps == 28
+    assert rest.steps == whole.steps == options.get("steps", 28)
     for name, value in weights(undisturbed).items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert [row["valid_loss"] for row in rest.history] == [row["valid_loss"] for row in whole.history]
@@ -145,19 +149,6 @@ def test_the_folder_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         run_folder("adult", "runs/adult", True)
     with pytest.raises(InputError, match="--out"):
         run_folder("adult", None, True)
-
-
-def bad_arrays(*bad: int) -> Arrays:
-    """Rows of which some hold a number that is none."""
-    found = arrays(100)
-    numbers = found.parts["table.numbers"]
-    assert isinstance(numbers, np.ndarray)
-    numbers[list(bad), 0] = np.nan
-    return found
-
-
-def bad_batches(*bad: int) -> Batches:
-    return Batches(bad_arrays(*bad), 16, 0)
 
 
 def steps_with(rows: tuple[int, ...], batches: Batches, epochs: int) -> list[int]:

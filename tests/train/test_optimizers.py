@@ -170,7 +170,8 @@ def test_steps_follow_the_equation(options: dict[str, object], equation: Callabl
     random = np.random.default_rng(0)
     start, gradients = random.normal(size=(3, 4)), [random.normal(size=(3, 4)) for _ in range(STEPS)]
     weights = torch.nn.Parameter(torch.tensor(start))
-    optimizer = TypeAdapter(OptimizerSpec).validate_python(options).build([{"params": [weights], "matrices": 1}])
+    spec = TypeAdapter(OptimizerSpec).validate_python(options)
+    optimizer = spec.build([{"params": [weights], "matrices": 1}], spec.lr)
     step = bare_step(optimizer)
     for gradient in gradients:
         weights.grad = torch.tensor(gradient)
@@ -202,10 +203,10 @@ def learn(model: torch.nn.ModuleDict, optimizer: torch.optim.Optimizer, steps: r
 def test_an_optimizer_goes_on_bit_for_bit_from_its_saved_state(name: str) -> None:
     spec = OPTIMIZERS[name]()
     whole, cut = small_model(), small_model()
-    learn(whole, spec.build(parameter_groups(whole)), range(6))  # type: ignore[attr-defined]
-    first = spec.build(parameter_groups(cut))  # type: ignore[attr-defined]
+    learn(whole, spec.build(parameter_groups(whole), spec.lr), range(6))  # type: ignore[attr-defined]
+    first = spec.build(parameter_groups(cut), spec.lr)  # type: ignore[attr-defined]
     learn(cut, first, range(3))
-    second = spec.build(parameter_groups(cut))  # type: ignore[attr-defined]
+    second = spec.build(parameter_groups(cut), spec.lr)  # type: ignore[attr-defined]
     state = {place: {key: torch.as_tensor(value).clone() for key, value in values.items()}
              for place, values in first.state_dict()["state"].items()}  # fmt: skip
     second.load_state_dict({"state": state, "param_groups": second.state_dict()["param_groups"]})
@@ -217,7 +218,7 @@ def test_an_optimizer_goes_on_bit_for_bit_from_its_saved_state(name: str) -> Non
 def test_muon_takes_the_dense_layers_before_the_heads_and_adamw_the_rest() -> None:
     muon, adamw = small_model(), small_model()
     for model, name in ((muon, "muon"), (adamw, "adamw")):
-        learn(model, OPTIMIZERS[name]().build(parameter_groups(model)), range(2))  # type: ignore[attr-defined]
+        learn(model, OPTIMIZERS[name]().build(parameter_groups(model), 0.01), range(2))  # type: ignore[attr-defined]
     other = dict(adamw.named_parameters())
     assert {name for name, value in muon.named_parameters() if not torch.equal(value, other[name])} == {"dense.weight"}
 
@@ -236,7 +237,7 @@ def test_training_does_not_import_the_compiler() -> None:
         "from ceiba.train.optimizers import OPTIMIZERS, bare_step, parameter_groups, spare_the_compiler\n"
         "spare_the_compiler(); model = torch.nn.Linear(2, 2)\n"
         "for spec in OPTIMIZERS.values():\n"
-        "    optimizer = spec().build(parameter_groups(model)); model(torch.ones(1, 2)).sum().backward()\n"
+        "    optimizer = spec().build(parameter_groups(model), 0.01); model(torch.ones(1, 2)).sum().backward()\n"
         "    bare_step(optimizer)(); optimizer.zero_grad(); optimizer.load_state_dict(optimizer.state_dict())\n"
         "assert 'torch._dynamo' not in sys.modules"
     )
