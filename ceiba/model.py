@@ -21,7 +21,7 @@ from ceiba.bundle import Bundle
 from ceiba.encoders import ENCODERS, Encoder
 from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
 from ceiba.heads import HEADS, Head, NextToken, OutputLayout
-from ceiba.layers import Memory, Tokens
+from ceiba.layers import Memory, StochasticDepth, Tokens
 from ceiba.surgery import apply_edits
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 
@@ -47,6 +47,8 @@ class ModelSpec(Spec):
     """Group → the group whose encoder it uses."""
     trunk: one_of(TRUNKS, "none") = NoneSpec()  # type: ignore[valid-type]
     """What mixes the tokens of all groups."""
+    group_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of rows from which a whole group is dropped while training, each group by itself; for several groups."""
     heads: dict[str, one_of(HEADS)]  # type: ignore[valid-type]
     """Target → its head's spec."""
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
@@ -98,6 +100,7 @@ class Model(nn.Module):
         self.slots |= {name: self.slots[owner] for name, owner in spec.shared.items()}
         encoders = {name: _build_encoder(spec, name, layouts[name]) for name in spec.encoders}
         self.encoders = nn.ModuleDict({self.slots[name]: encoder for name, encoder in encoders.items()})
+        self.group_dropout = StochasticDepth(spec.group_dropout if len(self.groups) > 1 else 0.0)
         self.members = max((encoder.members for encoder in encoders.values()), default=0)
         self.trunk: Trunk = _at("model.trunk", lambda: spec.trunk.build(spec.dim, self.groups, self.members))
         self.head_slots = {name: _slot(place, name) for place, name in enumerate(spec.heads)}
@@ -133,9 +136,16 @@ class Model(nn.Module):
             parts[group][part] = tensor
             if memory is not None:
                 parts[group]["positions"] = memory.positions
-        encoded = {name: self.encoders[self.slots[name]](parts[name]) for name in self.groups}
+        encoded = {name: self._group(self.encoders[self.slots[name]](parts[name])) for name in self.groups}
         mixed: Tokens = self.trunk(encoded) if memory is None else self.trunk(encoded, memory)
         return mixed
+
+    def _group(self, tokens: Tokens) -> Tokens:
+        """A group's tokens, which a row may lack while training, so that it learns to answer by the other groups too.
+
+        Source: Neverova et al. 2015, "ModDrop: adaptive multi-modal gesture recognition", section 4.
+        """
+        return tokens if self.group_dropout.share == 0 else tokens._replace(values=self.group_dropout(tokens.values))
 
     def logits(self, name: str, tokens: Tokens) -> Float[Tensor, "batch ..."]:
         """What one head makes of tokens; a tied head also reads the vectors of the token ids it answers with."""

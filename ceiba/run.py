@@ -103,8 +103,9 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
 def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
     fields = fit_fields(
-        splits.train, recipe.input_fields, recipe.output_fields, shared=recipe.shared_inputs, seed=recipe.train.seed
-    )
+        splits.train, recipe.input_fields, recipe.output_fields, recipe.train.seed, recipe.shared_inputs,
+        recipe.input_columns,
+    )  # fmt: skip
     frames = splits.parts()
     arrays = {
         name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name], training=name == "train")

@@ -59,7 +59,7 @@ def fit_beside(
 def _learn_there(
     other: Helper, held: Mapping[str, Frame], train: Frame, fields: Fields, answers: Mapping[str, Answer], seed: int
 ) -> Baselines:
-    columns, inputs = [*fields.inputs, *fields.outputs], list(fields.inputs)
+    columns, inputs = [*fields.read, *fields.outputs], list(fields.read)
     try:
         found: Baselines = other.call(_learn, train.select(columns).to_table(), fields, answers, seed)
         scores: dict[str, Scores] = {

@@ -58,7 +58,7 @@ def evaluate(
             for name, one in scored.items():
                 report["slices"].setdefault(split, {}).setdefault(name, {})[column] = slice_section(one, groups, seed)
         if split == sampled and not any(one.kind in ("tags", "text") for one in scored.values()):
-            report["samples"] = samples_section(frame, scored, list(predictor.fields.inputs), split, seed)
+            report["samples"] = samples_section(frame, scored, list(predictor.fields.read), split, seed)
     if baselines is not None:
         report["baseline_models"], report["notes"] = baselines.about(), report["notes"] + list(baselines.notes)
     rows = sum(frame.num_rows for frame in frames.values())

@@ -45,10 +45,13 @@ def fit_table(fields: Fields, rows: pa.RecordBatch) -> tuple[Part, Matrix]:
     columns = table_columns(fields)
 
     def transform(batch: pa.RecordBatch) -> Matrix:
-        blocks = [block for name, one in columns.items() for block, _ in _blocks(one, batch.column(name))]
+        blocks = [
+            block for name, one in columns.items() for block, _ in _blocks(one, batch.column(fields.column(name)))
+        ]
         return np.concatenate(blocks, axis=1, dtype=np.float64)
 
-    kinds = [kinds for name, one in columns.items() for _, kinds in _blocks(one, rows.column(name).slice(0, 1))]
+    first = rows.slice(0, 1)
+    kinds = [kinds for name, one in columns.items() for _, kinds in _blocks(one, first.column(fields.column(name)))]
     is_category = tuple(bool(kind) for block in kinds for kind in block)
     named = f"{len(columns)} columns" if len(columns) > 1 else "1 column"
     return Part(named, is_category, transform), transform(rows)

@@ -132,8 +132,8 @@ def most_rows(fields: Fields) -> int:
 def fit_inputs(train: Frame, fields: Fields, seed: int) -> tuple[Inputs, Matrix]:
     """The inputs as columns of numbers: all in full, or text and images condensed beside a table."""
     table = table_columns(fields)
-    others = {name: one for name, one in fields.inputs.items() if one.kind in ("text", "image")}
-    columns = (*table, *others)
+    others = {fields.column(name): one for name, one in fields.inputs.items() if one.kind in ("text", "image")}
+    columns = tuple(dict.fromkeys((*map(fields.column, table), *others)))
     rows = train.select(columns).to_table().combine_chunks().to_batches()[0]
     parts = [fit_table(fields, rows)] if table else []
     for name, one in others.items():

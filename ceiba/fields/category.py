@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ceiba.fields.columns import distinct_labels, no_values
+from ceiba.fields.columns import label_stream, no_values
 from ceiba.fields.counts import Counts
 from ceiba.fields.field import Encoded, Field, FieldSpec, Target
 from ceiba.fields.vocabulary import Vocabulary, is_numeric, natural_order
@@ -55,8 +55,8 @@ class CategorySpec(FieldSpec):
 
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> CategoryField:
         counts = Counts()
-        for chunk in column:
-            counts.add(*distinct_labels(chunk))
+        for places, found in label_stream(column):
+            counts.add(places, found)
         labels, rows = counts.most(self.max_labels, self.min_rows)
         if not counts:
             raise no_values("must hold a label")

@@ -181,6 +181,16 @@ def distinct_labels(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
     return rows, as_labels(values)
 
 
+def label_stream(column: Iterable[pa.Array]) -> Iterator[tuple[NDArray[np.int64], pa.Array]]:
+    """`distinct_labels` of each chunk; chunks with one dictionary share its labels."""
+    values = labels = pa.nulls(0)
+    for chunk in column:
+        rows, found = distinct_values(chunk)
+        if not found.equals(values):
+            values, labels = found, as_labels(found)
+        yield rows, labels
+
+
 def distinct_values(array: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
     """For each row a place in a short list of values (-1 = null), and that list: an Arrow dictionary as it is."""
     if isinstance(array, pa.ChunkedArray):

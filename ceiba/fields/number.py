@@ -113,10 +113,12 @@ class NumberSpec(FieldSpec):
 
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> NumberField:
         moments, sample, rows = Moments(), Sample(seed=seed), 0
+        needs_sample = self.bins is not None or self.normalize == "quantile" or self.missing == "median"
         for values in number_stream(column):
             rows += len(values)
             moments.add(self._stretched(values))
-            sample.add(values)
+            if needs_sample:
+                sample.add(values)
         if moments.count == 0:
             raise no_values("must hold a number")
         values = sample.values()

@@ -18,11 +18,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Fields:
-    """The fitted fields of a recipe's inputs and outputs; `shared` names inputs that use another input's field."""
+    """The fitted fields of a recipe's inputs and outputs.
+
+    `shared` names inputs that use another input's field, `columns` the column of each input that is named otherwise.
+    """
 
     inputs: dict[str, Field]
     outputs: dict[str, Field]
     shared: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, owner in self.shared.items():
@@ -34,6 +38,15 @@ class Fields:
             raise RecipeError(
                 f"an input that is no table column must not be named '{TABLE}'", None, "Rename the column"
             )
+
+    def column(self, name: str) -> str:
+        """The column that an input reads."""
+        return self.columns.get(name, name)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The columns that the inputs read, each once."""
+        return tuple(dict.fromkeys(map(self.column, self.inputs)))
 
     @cached_property
     def _table_names(self) -> frozenset[str]:
@@ -49,7 +62,7 @@ class Fields:
         table: dict[str, list[Array]] = {}
         parts: Encoded = {}
         for name, one in self.inputs.items():
-            for part, values in _at(name, one.encode, batch).items():
+            for part, values in _at(self.column(name), one.encode, batch).items():
                 if isinstance(values, Ragged) or name not in self._table_names:
                     parts[f"{name}.{part}"] = values
                 else:
@@ -75,7 +88,8 @@ class Fields:
         """Everything learnt, as JSON; `files` holds the rest."""
         own = {name: one.to_json() for name, one in self.inputs.items() if name not in self.shared}
         outputs = {name: one.to_json() for name, one in self.outputs.items()}
-        return {"order": list(self.inputs), "inputs": own, "outputs": outputs, "shared": dict(self.shared)}
+        names = {"shared": dict(self.shared), "columns": dict(self.columns)}
+        return {"order": list(self.inputs), "inputs": own, "outputs": outputs, **names}
 
     def files(self) -> dict[str, bytes]:
         """Tokenizers and vocabularies, named `inputs/NAME/FILE`."""
@@ -96,7 +110,8 @@ class Fields:
             for side in ("inputs", "outputs")
         )
         shared = dict(value["shared"])
-        return cls({name: inputs[shared.get(name, name)] for name in value["order"]}, outputs, shared)
+        named = {name: inputs[shared.get(name, name)] for name in value["order"]}
+        return cls(named, outputs, shared, dict(value.get("columns", {})))
 
 
 def _below(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:

@@ -18,11 +18,19 @@ class Vocabulary:
     def __init__(self, labels: tuple[str, ...], numeric: bool):
         self._labels = pa.array(labels, pa.string())
         self._numeric = numeric
+        self._last: tuple[pa.Array, NDArray[np.int64]] = (pa.nulls(0), np.empty(0, np.int64))
 
     def find(self, column: pa.Array) -> NDArray[np.int64]:
-        """For each row the place of its label, UNSEEN or MISSING; text is handled once a distinct value."""
+        """For each row the place of its label, UNSEEN or MISSING; text is handled once a distinct value.
+
+        The chunks of one column often share their dictionary, so what was found for the last one is kept.
+        """
         rows, values = distinct_values(column)
-        return np.append(self._places(values), MISSING)[rows]
+        known, places = self._last
+        if not values.equals(known):
+            places = np.append(self._places(values), MISSING)
+            self._last = values, places
+        return places[rows]
 
     def _places(self, values: pa.Array) -> NDArray[np.int64]:
         if pa.types.is_string(values.type):

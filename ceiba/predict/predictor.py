@@ -77,7 +77,7 @@ class Predictor:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that may be needed, before cleaning."""
-        return tuple(sorted(self.cleaner.before(frozenset(self.fields.inputs))))
+        return tuple(sorted(self.cleaner.before(frozenset(self.fields.read))))
 
     def encode(self, batch: pa.RecordBatch) -> Encoded:
         """Raw rows → arrays by part.
@@ -167,7 +167,7 @@ class Predictor:
         Raises: DataError as `encode` does.
         """
         wanted = (*self.columns, *self.ids)
-        kinds = {name: one.kind for name, one in self.fields.inputs.items()}
+        kinds = {self.fields.column(name): one.kind for name, one in self.fields.inputs.items()}
         frame, names, form = rows_and_form(rows, wanted, kinds, self.reading)
         self.check(frame, names)
         return form(pa.Table.from_batches(list(self.stream(frame)) or [self._no_answers(frame)]))
@@ -177,7 +177,7 @@ class Predictor:
         known = frame.schema.names
         if self.cleaner.operations:
             known = self.cleaner(_empty(frame, self._read(frame, ()))).schema.names
-        for name in self.fields.inputs:
+        for name in self.fields.read:
             if name not in known:
                 do = nearest(name, known if names is None else names)
                 raise DataError(f"the rows must have the column '{name}'", "none of that name", do)

@@ -137,7 +137,7 @@ def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows:
 
 def _encoded(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> Iterator[Encoded]:
     """Encoded slices in order; a few are worked on at a time, so memory holds a few slices."""
-    columns = tuple(dict.fromkeys((*fields.inputs, *fields.outputs, *([weight] if weight else []))))
+    columns = tuple(dict.fromkeys((*fields.read, *fields.outputs, *([weight] if weight else []))))
 
     def encode(batch: pa.RecordBatch, start: int) -> Encoded:
         try:
@@ -150,7 +150,7 @@ def _encoded(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.
     start = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="ceiba-encode") as pool:
         waiting: deque[Future[Encoded]] = deque()
-        for batch in sliced(frame.batches(columns), slice_rows(fields)):
+        for batch in sliced(frame.batches(columns, coded=True), slice_rows(fields)):
             waiting.append(pool.submit(encode, batch, start))
             start += batch.num_rows
             if len(waiting) > threads:

@@ -27,7 +27,6 @@ def clean_frame(frame: Frame, operations: Sequence[CleanSpec]) -> Frame:
 
 
 def _clean_columns(frame: Frame, cleaner: Cleaner) -> Frame:
-    inner = frame.source
     known = frozenset(frame.names)
     empty = pa.RecordBatch.from_pylist([], schema=frame.schema.remove_metadata())
     schema = cleaner(empty).schema.remove_metadata()
@@ -35,7 +34,7 @@ def _clean_columns(frame: Frame, cleaner: Cleaner) -> Frame:
     def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
         wanted = tuple(schema.names if columns is None else columns)
         read = cleaner.before(frozenset(wanted)) & known
-        for batch in inner(tuple(name for name in frame.names if name in read)):
+        for batch in frame.batches(tuple(name for name in frame.names if name in read)):
             yield cleaner(batch.replace_schema_metadata(None)).select(list(wanted)).replace_schema_metadata(None)
 
     mapped = frame.map(cleaner.mark.decode(), cleaner, schema)

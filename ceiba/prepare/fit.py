@@ -30,7 +30,7 @@ class _Columns(Iterable[pa.Array]):
     names: tuple[str, ...]
 
     def __iter__(self) -> Iterator[pa.Array]:
-        return chain.from_iterable(self.frame.column(name) for name in self.names)
+        return chain.from_iterable(self.frame.column(name, coded=True) for name in self.names)
 
 
 def fit_fields(
@@ -39,27 +39,30 @@ def fit_fields(
     outputs: Mapping[str, FieldSpec],
     seed: int = 0,
     shared: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Fields:
     """Fit every column of a recipe on the training rows.
 
-    An input in `shared` uses the field of another input, which then learns from both columns.
+    An input in `shared` uses the field of another input, which then learns from both columns. An input in `columns`
+    reads the column of that name, so that several inputs may be views of one column.
 
     Raises: RecipeError for a target among the inputs; DataError for a column that is absent, holds no value, or, as a
         target, only one; and for a value that is not of its column's kind.
     """
-    shared = dict(shared or {})
-    _check(frame, inputs, outputs, shared)
+    shared, columns = dict(shared or {}), dict(columns or {})
+    _check(frame, inputs, outputs, shared, columns)
     fitted_outputs = {name: _fit_output(frame, name, spec, seed) for name, spec in outputs.items()}
     target = _first_target(frame, fitted_outputs)
     own = [name for name in inputs if name not in shared]
 
     def fit(name: str) -> Field:
         users = (name, *(other for other, owner in shared.items() if owner == name))
-        return _fit(frame, users, inputs[name], target if len(users) == 1 else None, seed)
+        names = [columns.get(user, user) for user in users]
+        return _fit(frame, names, inputs[name], target if len(users) == 1 else None, seed)
 
     with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, MOST_THREADS)), thread_name_prefix="ceiba-fit") as pool:
         fitted_inputs = dict(zip(own, pool.map(fit, own), strict=True))
-    return Fields({name: fitted_inputs[shared.get(name, name)] for name in inputs}, fitted_outputs, shared)
+    return Fields({name: fitted_inputs[shared.get(name, name)] for name in inputs}, fitted_outputs, shared, columns)
 
 
 def _first_target(frame: Frame, outputs: Mapping[str, Field]) -> Target | None:
@@ -83,7 +86,8 @@ class _TargetValues(Iterable[NDArray[Any]]):
     def __iter__(self) -> Iterator[NDArray[Any]]:
         with self.lock:
             if self.kept is None:
-                encoded = (np.asarray(self.field.target(chunk)) for chunk in self.frame.column(self.name))
+                chunks = self.frame.column(self.name, coded=True)
+                encoded = (np.asarray(self.field.target(chunk)) for chunk in chunks)
                 self.kept = [one.astype(np.int32 if one.dtype == np.int64 else np.float32) for one in encoded]
         return iter(self.kept)
 
@@ -134,18 +138,23 @@ def _fit(frame: Frame, names: Sequence[str], spec: FieldSpec, target: Target | N
 
 
 def _check(
-    frame: Frame, inputs: Mapping[str, FieldSpec], outputs: Mapping[str, FieldSpec], shared: Mapping[str, str]
+    frame: Frame,
+    inputs: Mapping[str, FieldSpec],
+    outputs: Mapping[str, FieldSpec],
+    shared: Mapping[str, str],
+    columns: Mapping[str, str],
 ) -> None:
     if not inputs:
         raise RecipeError(
             "inputs must name a column to learn from", "none", f"Use some of the columns of {frame.origin}"
         )
-    for name in (*inputs, *outputs):
+    read = [columns.get(name, name) for name in inputs]
+    for name in (*read, *outputs):
         if name not in frame.names:
             raise DataError(
                 f"{frame.origin} must have the column '{name}'", "none of that name", nearest(name, frame.names)
             )
-    if both := [name for name in outputs if name in inputs]:
+    if both := [name for name in outputs if name in read]:
         raise RecipeError("a target must not be among the inputs", f"'{both[0]}' in both", "Remove it from inputs")
     for name, owner in shared.items():
         if name not in inputs or owner not in inputs or owner in shared:

@@ -89,7 +89,7 @@ def summarize(frame: Frame, names: Sequence[str] | None = None) -> dict[str, Sum
     """Summaries of all or some columns, from one pass over the frame."""
     chosen = tuple(frame.names if names is None else names)
     gatherers = [_Gatherer(Summary(name, frame.schema.field(name).type)) for name in chosen]
-    for batch in frame.batches(chosen):
+    for batch in frame.batches(chosen, coded=True):
         for gatherer, column in zip(gatherers, batch.columns, strict=True):
             gatherer.add(column)
     return {gatherer.summary.name: gatherer.done() for gatherer in gatherers}
@@ -130,12 +130,11 @@ class _Gatherer:
         else:
             if pa.types.is_temporal(kind):
                 self._time(known)
-            encoded = known.dictionary_encode()
-            self._sketch(hash_values(encoded.dictionary))
-            places = np.bincount(np.asarray(encoded.indices), minlength=len(encoded.dictionary))
-            self._count(encoded.dictionary, places)
+            values, rows = _counted(known)
+            self._sketch(hash_values(values))
+            self._count(values, rows)
             if pa.types.is_string(kind):
-                self._text(encoded.dictionary, places)
+                self._text(values, rows)
             elif is_number(kind):
                 self._number(known)
 
@@ -217,6 +216,14 @@ class _Gatherer:
         summary.is_rising = summary.is_rising and summary.known > 0 and is_number(summary.type)
         summary.length = next(iter(self.lengths)) if len(self.lengths) == 1 else None
         return summary
+
+
+def _counted(known: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The different values of a column without missing ones, and in how many rows each stands."""
+    encoded = known if pa.types.is_dictionary(known.type) else known.dictionary_encode()
+    rows = np.bincount(np.asarray(encoded.indices), minlength=len(encoded.dictionary))
+    met = np.flatnonzero(rows)  # a dictionary may hold what these rows do not
+    return encoded.dictionary.take(pa.array(met)), rows[met]
 
 
 def _spells_numbers(values: pa.Array) -> bool:

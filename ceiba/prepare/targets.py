@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ceiba.fields.columns import distinct_values
 from ceiba.read import Column, Frame
 
 MOST_STRATA = 1000
@@ -19,6 +20,9 @@ FEW_NUMBERS = 20
 
 def is_missing(column: pa.Array) -> NDArray[np.bool_]:
     """Null, NaN, and text without a sign in it."""
+    if pa.types.is_dictionary(column.type):
+        places = np.asarray(column.indices.fill_null(-1), dtype=np.int64)
+        return np.asarray(np.append(is_missing(column.dictionary), True)[places], dtype=np.bool_)
     missing = np.asarray(column.is_null(nan_is_null=pa.types.is_floating(column.type)))
     if pa.types.is_string(column.type):
         blank = pc.equal(pc.utf8_length(column), 0)
@@ -31,7 +35,7 @@ def has_target(frame: Frame, targets: Sequence[str]) -> NDArray[np.int64]:
     if not targets:
         return np.arange(frame.num_rows)
     masks = []
-    for batch in frame.batches(tuple(targets)):
+    for batch in frame.batches(tuple(targets), coded=True):
         present = ~is_missing(batch.column(0))
         for column in batch.columns[1:]:
             present = present | ~is_missing(column)
@@ -42,7 +46,7 @@ def has_target(frame: Frame, targets: Sequence[str]) -> NDArray[np.int64]:
 def stratum(frame: Frame, targets: Sequence[str]) -> tuple[str, NDArray[np.int16]] | None:
     """The first target that is a class, and its code in every row; nothing where all are numbers, lists or too many."""
     for name in targets:
-        codes = _class_codes(frame.column(name))
+        codes = _class_codes(frame.column(name, coded=True))
         if codes is not None:
             return name, codes
     return None
@@ -56,10 +60,14 @@ def _class_codes(column: Column) -> NDArray[np.int16] | None:
     known: dict[object, int] = {}
     codes = []
     for chunk in column:
-        encoded = chunk.dictionary_encode(null_encoding="encode")
-        places = [known.setdefault(value, len(known)) for value in encoded.dictionary.to_pylist()]
+        rows, values = distinct_values(chunk)
+        met = np.bincount(rows + 1, minlength=len(values) + 1) > 0  # a dictionary may hold what these rows do not
+        places = [
+            known.setdefault(value, len(known)) if is_met else 0
+            for value, is_met in zip([None, *values.to_pylist()], met.tolist(), strict=True)
+        ]
         if len(known) > most:
             return None
-        codes.append(np.asarray(places, dtype=np.int16)[np.asarray(encoded.indices)])
-    rows = sum(map(len, codes))
-    return np.concatenate(codes) if rows >= RECUR * len(known) > 0 else None
+        codes.append(np.asarray(places, dtype=np.int16)[rows + 1])
+    num_rows = sum(len(part) for part in codes)
+    return np.concatenate(codes) if num_rows >= RECUR * len(known) > 0 else None

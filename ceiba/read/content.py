@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ceiba.base.errors import DataError
@@ -30,13 +31,24 @@ def stamp(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
-def content_hash(path: Path) -> str:
+def content_hash(path: Path, meanwhile: Callable[[], object] | None = None) -> str:
     """SHA-256 of a file, taken from memory while its size, times and number are unchanged.
 
-    Raises: DataError if the file changes while it is read.
+    Where it must be computed, `meanwhile` runs beside it.
+
+    Raises: DataError if the file changes while it is read; what `meanwhile` raises.
     """
+
+    def compute() -> str:
+        if meanwhile is None:
+            return digest(path)
+        with ThreadPoolExecutor(1, thread_name_prefix="ceiba-hash") as pool:
+            found = pool.submit(digest, path)
+            meanwhile()
+            return found.result()
+
     try:
-        return remembered(path, lambda: stamp(path), lambda: digest(path))
+        return remembered(path, lambda: stamp(path), compute)
     except OSError as error:
         raise DataError(f"{path} must be readable", error.strerror or str(error), "Check the file") from error
 

@@ -5,7 +5,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +19,19 @@ from ceiba.read.content import content_hash
 from ceiba.read.decode import Text, examine
 from ceiba.read.dialect import BLANK, Dialect, find_dialect
 from ceiba.read.frame import Frame, derived
-from ceiba.read.kinds import FALSE, TRUE, clean, converted, join, text_kind
+from ceiba.read.kinds import FALSE, TRUE, clean, converted, join, text_array, text_kind
 from ceiba.read.rows import Segment, line_at, row_cells, segments
 from ceiba.read.spec import ReadSpec
 from ceiba.read.spool import Settled, spooled
 
-VERSION = "delimited 1"
+VERSION = "delimited 2"
 """Raised with every change that reads the same bytes differently, so that older spools are not reused."""
 MOST_THREADS = 8
+REPEATS = 8
+"""How often each text value of the first segment must occur on average for the column to be kept as a dictionary."""
+MOST_CODED = 1 << 12
+"""Different values of a column that is kept as a dictionary, at most."""
+CODED = pa.dictionary(pa.int32(), pa.string())
 LONGEST_SHOWN = 80
 TAB_CELL = re.compile(rb'(?:^|[\t\n\r])"(?:[^"]|"")*"(?=[\t\r\n]|$)')
 TAB_OPEN = re.compile(rb'(?:^|[\t\n\r])"')
@@ -36,15 +42,24 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Plan:
-    """How one column is read: its kind, and whether its text must be cleaned before it converts."""
+    """How one column is read: its kind, whether its text must be cleaned before it converts, and whether its text is
+    kept as a dictionary."""
 
     kind: pa.DataType
     cleaned: bool = False
+    coded: bool = False
+
+    @property
+    def kept_as(self) -> pa.DataType:
+        """The Arrow type that is written."""
+        return CODED if self.coded else self.kind
 
     def join(self, other: "Plan") -> "Plan":
         """The plan that reads the values of both."""
         kind = join(self.kind, other.kind)
-        return Plan(kind, (self.cleaned or other.cleaned) and not pa.types.is_string(kind))
+        is_text = pa.types.is_string(kind)
+        coded = [plan.coded for plan in (self, other) if pa.types.is_string(plan.kind)]
+        return Plan(kind, (self.cleaned or other.cleaned) and not is_text, is_text and bool(coded) and all(coded))
 
 
 Plans = tuple[Plan, ...]
@@ -66,15 +81,16 @@ def read_delimited(path: Path, options: ReadSpec) -> Frame:
     Raises: DataError for a ragged row, an unclosed quote, bytes that are no text, an empty file, a doubled name.
     """
     kept = options.model_dump_json(exclude={"files", "damaged", "format", "table", "query", "text_column"})
-    identity = derived(content_hash(path), VERSION, kept, _usual_delimiter(path))
 
-    def build(target: Path) -> Settled:
+    @cache
+    def started() -> _Build:
         text = examine(path, options.encoding)
         sample = text.sample()
         dialect = find_dialect(path, sample, options, _usual_delimiter(path), lambda: quotes_pair(text))
-        return _Build(text, dialect, options.ragged == "skip").write(target)
+        return _Build(text, dialect, options.ragged == "skip")
 
-    return spooled(identity, str(path), build)
+    identity = derived(content_hash(path, meanwhile=started), VERSION, kept, _usual_delimiter(path))
+    return spooled(identity, str(path), lambda target: started().write(target))
 
 
 def _usual_delimiter(path: Path) -> str:
@@ -129,16 +145,24 @@ class _Build:
 
     def _pass(self, target: Path, plans: Plans) -> tuple[Settled, Plans]:
         """Write the file with these plans as far as they hold; the plans that hold for all of it."""
-        schema = pa.schema(list(zip(self.names, (plan.kind for plan in plans), strict=True)))
+        schema = pa.schema(list(zip(self.names, (plan.kept_as for plan in plans), strict=True)))
         num_rows, skipped, first_skipped, wider = 0, 0, None, plans
-        with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        values = {name: _Values() for name, plan in zip(self.names, plans, strict=True) if plan.coded}
+        options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+        with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:
             for parsed in ordered(lambda segment: self.settle(segment, plans), self.segments()):
                 wider = tuple(ours.join(theirs) for ours, theirs in zip(wider, parsed.plans, strict=True))
                 num_rows += parsed.batch.num_rows
                 skipped += parsed.skipped
                 first_skipped = first_skipped or parsed.first_skipped
                 if wider == plans:
-                    writer.write_batch(parsed.batch)
+                    columns = zip(self.names, parsed.batch.columns, strict=True)
+                    arrays = [values[name].coded(one) if name in values else one for name, one in columns]
+                    writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+                    wider = tuple(
+                        replace(plan, coded=plan.coded and not values[name].is_full)
+                        for name, plan in zip(self.names, wider, strict=True)
+                    )
         notes = self.text.notes + self.dialect.notes
         if skipped:
             notes += (f"{skipped} ragged rows skipped, the first at line {first_skipped}",)
@@ -182,7 +206,8 @@ class _Build:
                 continue
             values = clean(column, self.dialect.missing, strip=True)
             kind = text_kind(values, self.dialect.decimal)
-            plans.append(Plan(kind, cleaned=not pa.types.is_string(kind)))
+            is_text = pa.types.is_string(kind)
+            plans.append(Plan(kind, not is_text, is_text and len(values.unique()) * REPEATS <= len(values)))
         return tuple(plans)
 
     def parse(self, segment: Segment, plans: Plans | None) -> Parsed:
@@ -191,9 +216,9 @@ class _Build:
         Raises: pa.ArrowInvalid where a value does not fit its plan; DataError for a ragged row.
         """
         data = self._one_delimiter(segment.data)
-        if not data.strip(b"\r\n"):
+        if (not data or data.isspace()) and not data.strip(b"\r\n"):
             plans = plans or tuple(Plan(pa.null()) for _ in self.names)
-            empty = [pa.nulls(0, plan.kind) for plan in plans]
+            empty = [pa.nulls(0, plan.kept_as) for plan in plans]
             return Parsed(pa.RecordBatch.from_arrays(empty, self.names), plans)
         ragged: list[pacsv.InvalidRow] = []
         table = pacsv.read_csv(
@@ -238,13 +263,21 @@ class _Build:
         for place, column in enumerate(table.columns):
             values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
             plan = plans[place] if plans is not None else Plan(column.type)
-            if pa.types.is_string(values.type):
+            if plan.coded:
+                values = self._coded(values)
+            elif pa.types.is_string(values.type):
                 cleaned = clean(values, self.dialect.missing, strip=self.dialect.strip or plan.cleaned)
                 values = converted(cleaned, plan.kind, self.dialect.decimal) if plan.cleaned else cleaned
                 if values is None:
                     raise pa.ArrowInvalid(f"column {place} does not convert")
             columns.append(values)
         return pa.RecordBatch.from_arrays(columns, self.names)
+
+    def _coded(self, values: pa.Array) -> pa.Array:
+        """Text as a dictionary that is cleaned once a value: two of its values may then be alike, or missing."""
+        values = values.dictionary_encode()
+        cleaned = clean(values.dictionary, self.dialect.missing, strip=self.dialect.strip)
+        return pa.DictionaryArray.from_arrays(values.indices, cleaned)
 
     def _ragged_line(self, segment: Segment) -> int:
         """The line of the first ragged row of a segment; taking runs of blanks together keeps the lines."""
@@ -261,6 +294,29 @@ class _Build:
             f"{row.actual_columns} in {shown!r}",
             "Mend the row, or set data.ragged: skip; check data.delimiter and data.quote if every row is wrong",
         )
+
+
+class _Values:
+    """The different values of one text column in the order they are met."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+        self.known = text_array(())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they are too many for a dictionary."""
+        return len(self.places) > MOST_CODED
+
+    def coded(self, column: pa.Array) -> pa.Array:
+        """A segment's dictionary column by the values of the whole stream; a value that is missing is none."""
+        met = column.dictionary.to_pylist()
+        places = [None if value is None else self.places.setdefault(value, len(self.places)) for value in met]
+        if not self.places:
+            self.places[""] = 0  # Arrow's files cannot extend an empty dictionary; no cell is "": it would be missing
+        if len(self.places) > len(self.known):
+            self.known = text_array(tuple(self.places))
+        return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()).take(column.indices), self.known)
 
 
 def _without_lines(segment: Segment, lines: int) -> Segment:

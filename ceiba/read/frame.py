@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +24,16 @@ class Column(Iterable[pa.Array]):
 
     frame: "Frame"
     name: str
+    coded: bool = False
+    """Whether text may come as dictionaries."""
 
     @property
     def type(self) -> pa.DataType:
-        """The Arrow type of every array of the column."""
+        """The Arrow type of every array of the column; with `coded`, text may be a dictionary of that type."""
         return self.frame.schema.field(self.name).type
 
     def __iter__(self) -> Iterator[pa.Array]:
-        for batch in self.frame.batches((self.name,)):
+        for batch in self.frame.batches((self.name,), self.coded):
             yield batch.column(0)
 
     def __len__(self) -> int:
@@ -50,7 +53,7 @@ class Frame:
     num_rows: int
     """Number of rows."""
     source: Source
-    """The batches."""
+    """The batches; a text column may come as a dictionary, if the reader found that its values repeat."""
     notes: tuple[str, ...] = ()
     """What the reader found or decided and the user should know."""
 
@@ -59,20 +62,23 @@ class Frame:
         """The column names in order."""
         return tuple(self.schema.names)
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None, coded: bool = False) -> Iterator[pa.RecordBatch]:
         """The record batches, of all columns or of the named ones in that order.
+
+        With `coded`, text whose values repeat may come as a dictionary: whoever looks at each value once saves much.
 
         Raises: DataError for an unknown column.
         """
-        return self.source(None if columns is None else self._known(columns))
+        found = self.source(None if columns is None else self._known(columns))
+        return found if coded else map(decoded, found)
 
-    def column(self, name: str) -> Column:
-        """One column.
+    def column(self, name: str, coded: bool = False) -> Column:
+        """One column; `coded` as in `batches`.
 
         Raises: DataError for an unknown column.
         """
         self._known((name,))
-        return Column(self, name)
+        return Column(self, name, coded)
 
     def select(self, names: Sequence[str]) -> "Frame":
         """The same rows with only these columns, in this order.
@@ -96,7 +102,7 @@ class Frame:
             self,
             identity=derived(self.identity, "take", hashlib.sha256(rows.data).hexdigest()),
             num_rows=len(rows),
-            source=lambda columns: _take(self.source(columns), rows),
+            source=_Taken(self.source, rows, self.num_rows),
         )
 
     def map(self, name: str, change: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema) -> "Frame":
@@ -106,7 +112,7 @@ class Frame:
         """
 
         def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
-            for batch in self.source(None):
+            for batch in self.batches():
                 changed = change(batch)
                 yield changed if columns is None else changed.select(list(columns))
 
@@ -115,7 +121,7 @@ class Frame:
     def head(self, rows: int) -> pa.Table:
         """The first rows, at most `rows`, as one table; reads no further than needed."""
         found, kept = 0, []
-        for batch in self.source(None) if rows > 0 else ():
+        for batch in self.batches() if rows > 0 else ():
             kept.append(batch.slice(0, rows - found))
             found += kept[-1].num_rows
             if found >= rows:
@@ -124,7 +130,7 @@ class Frame:
 
     def to_table(self) -> pa.Table:
         """All rows as one table in memory."""
-        return pa.Table.from_batches(list(self.source(None)), self.schema)
+        return pa.Table.from_batches(list(self.batches()), self.schema)
 
     def noted(self, *notes: str) -> "Frame":
         """The same frame with more notes."""
@@ -139,30 +145,55 @@ class Frame:
         return tuple(names)
 
 
+def decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch with its dictionaries written out as plain columns."""
+    if not any(pa.types.is_dictionary(kind) for kind in batch.schema.types):
+        return batch
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
+    ]
+    schema = pa.schema([decoded_field(field) for field in batch.schema], batch.schema.metadata)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def decoded_field(field: pa.Field) -> pa.Field:
+    """A field with the type of its dictionary's values."""
+    return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+
+
 def derived(identity: str, *steps: str) -> str:
     """The identity of content after steps that are named here."""
     return hashlib.sha256("\x1f".join((identity, *steps)).encode()).hexdigest()
 
 
-def _take(batches: Iterator[pa.RecordBatch], rows: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    start = 0
-    for batch in batches:
-        stop = start + batch.num_rows
-        first, last = np.searchsorted(rows, (start, stop))
-        if last > first:
-            yield _chosen(batch, rows[first:last] - start)
-        if last == len(rows):
-            return
-        start = stop
+class _Taken:
+    """Some rows of a source, by whichever of Arrow's ways is quickest for a batch: a view, a mask or their places."""
 
+    def __init__(self, source: Source, rows: NDArray[np.int64], num_rows: int):
+        self.source, self.rows, self.num_rows = source, rows, num_rows
 
-def _chosen(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> pa.RecordBatch:
-    """Some rows of a batch, by whichever of Arrow's ways is quickest: a view, a mask or a list of places."""
-    if len(rows) == rows[-1] - rows[0] + 1:
-        return batch.slice(int(rows[0]), len(rows))
-    if len(rows) < MASK_SHARE * batch.num_rows:
-        return batch.take(pa.array(rows))
-    mask = np.zeros(batch.num_rows, dtype=np.bool_)
-    mask[rows] = True
-    chosen = pa.array(mask)
-    return pa.RecordBatch.from_arrays([column.filter(chosen) for column in batch.columns], schema=batch.schema)
+    @cached_property
+    def mask(self) -> pa.Array:
+        """One bit a row of the source."""
+        chosen = np.zeros(self.num_rows, dtype=np.bool_)
+        chosen[self.rows] = True
+        return pa.array(chosen)
+
+    def __call__(self, columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in self.source(columns):
+            stop = start + batch.num_rows
+            first, last = np.searchsorted(self.rows, (start, stop))
+            if last > first:
+                yield self._chosen(batch, start, self.rows[first:last])
+            if last == len(self.rows):
+                return
+            start = stop
+
+    def _chosen(self, batch: pa.RecordBatch, start: int, rows: NDArray[np.int64]) -> pa.RecordBatch:
+        if len(rows) == rows[-1] - rows[0] + 1:
+            return batch.slice(int(rows[0]) - start, len(rows))
+        if len(rows) < MASK_SHARE * batch.num_rows:
+            return batch.take(pa.array(rows - start))
+        chosen = self.mask.slice(start, batch.num_rows)
+        return pa.RecordBatch.from_arrays([column.filter(chosen) for column in batch.columns], schema=batch.schema)

@@ -88,7 +88,7 @@ def attach_files(frame: Frame, columns: Sequence[str] | None, files: str | Path,
 
     def source(wanted: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
         with found.reader() as get:
-            for whole in inner.source(wanted):
+            for whole in inner.batches(wanted):
                 for start in range(0, whole.num_rows, BATCH_ROWS):
                     batch = whole.slice(start, BATCH_ROWS)
                     arrays = [

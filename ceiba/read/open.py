@@ -190,7 +190,7 @@ def without_spellings(frame: Frame, missing: Sequence[str], strip: bool) -> Fram
     spellings = text_array(tuple(missing))
 
     def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
-        for batch in frame.source(columns):
+        for batch in frame.batches(columns):
             for place, column in enumerate(batch.columns):
                 if pa.types.is_string(column.type):
                     plain = pc.utf8_trim_whitespace(column) if strip else column

@@ -32,7 +32,7 @@ def concatenate(frames: Sequence[Frame]) -> Frame:
         names = first.names if columns is None else columns
         wanted = pa.schema([schema.field(name) for name in names])
         for frame in frames:
-            for batch in frame.source(names):
+            for batch in frame.batches(names):
                 yield settle_batch(batch, wanted, frame.origin)
 
     identity = derived("several", *(frame.identity for frame in frames))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ceiba.base.errors import CeibaError, InputError
 from ceiba.base.files import MARK, files_below, sync_file, write_folder
 from ceiba.read.content import cache_folder, trim_hashes
-from ceiba.read.frame import Frame
+from ceiba.read.frame import Frame, decoded_field
 
 MOST_BYTES = 16 << 30
 """Bytes of all spools together; the least recently used go first."""
@@ -85,17 +85,24 @@ def _open(folder: Path, identity: str, origin: str) -> Frame | None:
         if (folder / TABLE).stat().st_size != entry["size_bytes"]:
             return None
         # mapped once and held: the pages stay readable if another process clears the cache
-        reader = pa.ipc.open_file(pa.memory_map(str(folder / TABLE)))
+        mapped = pa.memory_map(str(folder / TABLE))
+        reader = pa.ipc.open_file(mapped)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
     def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
+        if columns is None:
+            places, own = list(range(len(reader.schema))), reader
+        else:
+            places = [reader.schema.get_field_index(name) for name in columns]
+            own = pa.ipc.open_file(mapped, options=pa.ipc.IpcReadOptions(included_fields=places))
+        order = None if places == sorted(places) else list(columns or ())
         for place in range(reader.num_record_batches):
-            batch = reader.get_batch(place)
-            yield batch if columns is None else batch.select(list(columns))
+            batch = own.get_batch(place)
+            yield batch if order is None else batch.select(order)
 
     return Frame(
-        reader.schema,
+        pa.schema([decoded_field(field) for field in reader.schema], reader.schema.metadata),
         origin,
         identity,
         int(entry["num_rows"]),

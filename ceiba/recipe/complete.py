@@ -41,7 +41,7 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
         inputs = {name: InputSpec.model_validate("words") for name in list(inputs)[:1] if kinds[name] == "set"}
     if not inputs:
         raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
-    inputs = {name: _known(name, one, kinds[name]) for name, one in inputs.items()}
+    inputs = {name: _known(name, one, kinds[one.column or name]) for name, one in inputs.items()}
     table = _table(recipe, {one.kind for one in inputs.values()})
     filled = {name: _input(one, recipe, table) for name, one in inputs.items()}
     outputs = {
@@ -52,7 +52,8 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
 
 def _known_columns(recipe: Recipe, frame: Frame) -> None:
     names = frame.schema.names
-    wanted = [*(recipe.inputs or ()), *recipe.outputs, *recipe.data.ids, *filter(None, [recipe.data.weight])]
+    read = [one.column or name for name, one in (recipe.inputs or {}).items()]
+    wanted = [*read, *recipe.outputs, *recipe.data.ids, *filter(None, [recipe.data.weight])]
     for name in wanted:
         if name not in names:
             raise RecipeError(
@@ -91,7 +92,8 @@ def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
 
 
 def _own(given: InputSpec) -> dict[str, Any]:
-    return {name: value for name, value in (("encoder", given.encoder), ("share", given.share)) if value is not None}
+    own = {"column": given.column, "encoder": given.encoder, "share": given.share}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def _with_bins(field: Any, table: Spec) -> Any:
@@ -138,6 +140,7 @@ def model_spec(recipe: Recipe) -> ModelSpec:
         encoders=table | own,
         shared=recipe.shared_inputs,
         trunk=recipe.model.trunk,
+        group_dropout=recipe.model.group_dropout,
         heads={name: one.head for name, one in recipe.outputs.items()},
         weights={name: one.weight for name, one in recipe.outputs.items()},
     )

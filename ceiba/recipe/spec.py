@@ -136,6 +136,8 @@ def _part(name: str, kind: str, handler: GetJsonSchemaHandler) -> JsonSchemaValu
 class InputSpec(ColumnSpec):
     """One input column."""
 
+    column: str | None = None
+    """The column it reads, where that has another name: several inputs may be views of one column."""
     encoder: Any = None
     """What turns the field into tokens (text and image; all table columns share `model.table`)."""
     share: str | None = None
@@ -202,6 +204,9 @@ class NetworkSpec(Spec):
     """Encoder of image inputs that name none."""
     trunk: one_of(TRUNKS, "none") | None = None  # type: ignore[valid-type]
     """What mixes the tokens of all groups."""
+    group_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of rows from which a whole group (the table, a text, an image) is dropped while training, each group by
+    itself; for several groups."""
 
 
 def _with_nothing(spec: Spec, value: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +245,7 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def targets_are_not_inputs(self) -> "Recipe":
         """A target among the inputs would be answered by copying it."""
-        if both := sorted(set(self.inputs or ()) & set(self.outputs)):
+        if both := sorted({one.column or name for name, one in (self.inputs or {}).items()} & set(self.outputs)):
             raise PydanticCustomError(
                 "target_in_inputs",
                 "outputs must not be inputs too",
@@ -280,6 +285,11 @@ class Recipe(Spec):
     def shared_inputs(self) -> dict[str, str]:
         """The inputs that use another's field and encoder, and whose."""
         return {name: one.share for name, one in (self.inputs or {}).items() if one.share is not None}
+
+    @property
+    def input_columns(self) -> dict[str, str]:
+        """The inputs that read a column of another name, and which."""
+        return {name: one.column for name, one in (self.inputs or {}).items() if one.column not in (None, name)}
 
     @property
     def output_fields(self) -> dict[str, FieldSpec]:

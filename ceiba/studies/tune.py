@@ -81,7 +81,13 @@ class Bench:
 
     def encoded(self, recipe: Recipe) -> tuple[Fields, dict[str, Arrays]]:
         """The fields and arrays of a complete recipe, fitted and mapped once."""
-        told = [recipe.input_fields, recipe.output_fields, recipe.shared_inputs, recipe.train.seed]
+        told = [
+            recipe.input_fields,
+            recipe.output_fields,
+            recipe.shared_inputs,
+            recipe.input_columns,
+            recipe.train.seed,
+        ]
         name = repr(told)
         if name not in self._encoded:
             self._encoded[name] = encode(recipe, self.splits)

@@ -17,6 +17,7 @@ from ceiba.fields import FIELDS, Fields, Layout
 from ceiba.heads import HEADS, Head, OutputLayout
 from ceiba.layers import Tokens
 from ceiba.model import Model, ModelSpec, TorchBackend, build_model, load_weights, open_backend, save_weights
+from ceiba.trunks import TRUNKS
 
 TEXTS, TABLES, IMAGES = ENCODERS["text"], ENCODERS["table"], ENCODERS["image"]
 LAYOUTS: dict[str, Layout] = {"table": TABLE, "a.b": TEXT, "keys": IMAGE, "评论": TEXT, "grams": NGRAMS}
@@ -278,3 +279,18 @@ def test_a_tied_head_reads_the_token_vectors_of_the_input(monkeypatch: pytest.Mo
     one = ModelSpec(dim=16, encoders={"table": TABLES["tabm"]()}, heads={"b": "classes"})
     with pytest.raises(RecipeError, match="tied to the token vectors of one input"):
         build_model(one, {"table": TABLE}, outputs)
+
+
+def test_a_row_may_lack_a_whole_group_while_training() -> None:
+    spec = SPEC.model_copy(update={"group_dropout": 0.5, "trunk": TRUNKS["none"]()})
+    model = build_model(spec, LAYOUTS, OUTPUTS, 0)
+    torch.manual_seed(0)
+    seen = model.train().group_dropout(torch.ones(64, 3, 16))
+    assert sorted(set(seen.mean((1, 2)).tolist())) == [0.0, 2.0]
+    seen = model.tokens(inputs_of(rows=64)).values[..., :16]
+    whole = model.eval().tokens(inputs_of(rows=64)).values[..., :16]
+    lacking = (seen == 0).all(-1).all(1)  # of the table, the first group
+    assert 0.2 < lacking.float().mean().item() < 0.8
+    assert not (whole == 0).all(-1).any()
+    alone = spec.model_copy(update={"encoders": {"table": TABLES["mlp"]()}, "shared": {}})
+    assert build_model(alone, {"table": TABLE}, OUTPUTS, 0).group_dropout.share == 0

@@ -33,9 +33,11 @@ def fields() -> Fields:
             "tags": SetSpec().fit([BATCH["tags"]]),
             "review": title,
             "place": VectorSpec().fit([BATCH["place"]]),
+            "work": CategorySpec().fit([BATCH["job"]]),
         },
         outputs={"income": CategorySpec().fit([BATCH["income"]]), "price": NumberSpec().fit([BATCH["price"]])},
         shared={"review": "title"},
+        columns={"work": "job"},
     )
 
 
@@ -47,10 +49,10 @@ def test_table_columns_stand_side_by_side_and_other_inputs_by_name() -> None:
     assert list(layout) == ["table", "title", "review"]
     assert layout["title"] == layout["review"]
     assert layout["table"].names == (
-        "age", "age is missing", "tags a", "tags b", "place 0", "place 1", "place is missing", "job",
+        "age", "age is missing", "tags a", "tags b", "place 0", "place 1", "place is missing", "job", "work",
     )  # fmt: skip
     assert encoded["table.numbers"].shape == (3, layout["table"].num_numbers)
-    assert encoded["table.codes"].tolist() == [[2], [3], [0]]
+    assert encoded["table.codes"].tolist() == [[2, 2], [3, 3], [0, 0]]
     assert len(layout["table"].edges) == layout["table"].num_numbers
 
 

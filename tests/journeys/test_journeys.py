@@ -133,3 +133,26 @@ def test_two_columns_share_a_field_and_an_encoder(tmp_path: Path) -> None:
     assert weights.count(b"embedding") == 1
     answers = ceiba.open(run.bundle.folder).predict([{"first": "good movie", "second": "fine plot"}])
     assert [one["kind"] for one in answers] == ["yes"]
+
+
+def test_inputs_are_views_of_one_column(tmp_path: Path) -> None:
+    about = [("good " if row % 2 else "bad ") + ("movie", "plot", "cast")[row % 3] for row in range(240)]
+    table = pa.table({"about": about, "year": [row % 5 for row in range(240)], "kind": ["no", "yes"] * 120})
+    recipe = {
+        "data": {"train": table},
+        "inputs": {
+            "words": {"column": "about", "type": "text", "tokenizer": "ngrams"},
+            "order": {"column": "about", "type": "text", "tokenizer": "word", "encoder": "mean"},
+            "year": "number",
+            "cohort": {"column": "year", "type": "category"},
+        },
+        "outputs": {"kind": "category"},
+        "model": {"group_dropout": 0.2},
+        "train": {"epochs": 10, "optimizer": {"lr": 0.02}},
+    }
+    run = ceiba.train(recipe, out=tmp_path / "run")
+    assert run.report["metrics"]["test"]["kind"]["accuracy"]["value"] > 0.9
+    assert run.report["baselines"]["test"]["kind"]["quick"]["accuracy"]["value"] > 0.9
+    predictor = ceiba.open(run.bundle.folder)
+    assert predictor.columns == ("about", "year")
+    assert [one["kind"] for one in predictor.predict([{"about": "good plot", "year": 3}])] == ["yes"]

@@ -62,6 +62,18 @@ def test_shared_inputs_are_learnt_together() -> None:
         fit_fields(open_frame(data), {"a": NUMBER, "b": NUMBER}, {"y": CATEGORY}, shared={"b": "c"})
 
 
+def test_two_inputs_are_views_of_one_column() -> None:
+    fields = fit_fields(open_frame(DATA), {"age": NUMBER, "years": CATEGORY}, {"y": CATEGORY}, columns={"years": "age"})
+    assert [one.kind for one in fields.inputs.values()] == ["number", "category"]
+    assert fields.read == ("age",)
+    found = fields.encode(pa.record_batch({"age": [2.0, 9.0]}))
+    assert found["table.codes"].tolist() == [[3], [1]]
+    with pytest.raises(RecipeError, match="target must not be among the inputs"):
+        fit_fields(open_frame(DATA), {"age": NUMBER, "copy": CATEGORY}, {"y": CATEGORY}, columns={"copy": "y"})
+    with pytest.raises(DataError, match="must have the column 'agee'"):
+        fit_fields(open_frame(DATA), {"years": NUMBER}, {"y": CATEGORY}, columns={"years": "agee"})
+
+
 @pytest.mark.parametrize(
     ("change", "inputs", "text"),
     [

@@ -12,6 +12,7 @@ from ceiba.base.yaml import read_yaml
 from ceiba.prepare import DataSpec, Profile, draft, load_splits, profile
 from ceiba.prepare.leaks import find_leaks, sample_table
 from ceiba.prepare.show import number
+from ceiba.prepare.summary import summarize
 from ceiba.read import open_frame
 
 RNG = np.random.default_rng(0)
@@ -234,3 +235,12 @@ def test_a_draft_of_real_data(data: Any, tmp_path: Path) -> None:
     value, _ = read_yaml(text, "recipe.yaml")
     assert value["data"]["clean"] == [{"join": {"text": ["title", "description"]}}]
     assert (value["inputs"], value["outputs"]) == ({"text": "text"}, {"label": "category"})
+
+
+def test_a_part_of_rows_is_told_of_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("color,y\n" + "".join(f"{'red' if row < 30 else 'blue'},{row % 2}\n" for row in range(40)))
+    part = open_frame(path).take(np.arange(30))
+    assert next(part.batches(("color",), coded=True)).column(0).type.value_type == pa.string()
+    found = summarize(part)["color"]
+    assert (found.distinct, found.counts) == (1, {"red": 30})

@@ -7,12 +7,14 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ceiba.base.errors import DataError
-from ceiba.read import Frame, ReadSpec, decode, open_frame, rows
+from ceiba.read import Frame, ReadSpec, decode, delimited, open_frame, rows
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -403,6 +405,35 @@ def test_packed_files(write: Write) -> None:
         open_frame(write("d.csv.gz", plain))
 
 
+# --- text that repeats ---
+
+
+def test_text_that_repeats_comes_once_a_value_to_whoever_asks(write: Write) -> None:
+    lines = [f"{'red' if row % 2 else ' blue'},{'' if row % 3 else 'n/a'},t{row}" for row in range(40)]
+    frame = open_frame(write("a.csv", "\n".join(["color,none,text", *lines])))
+    assert frame.schema.types == [pa.string(), pa.null(), pa.string()]
+    (batch,) = frame.batches(("text", "color"), coded=True)
+    assert [str(kind) for kind in batch.schema.types] == [
+        "string",
+        "dictionary<values=string, indices=int32, ordered=0>",
+    ]
+    assert batch.column(1).dictionary.to_pylist() == ["blue", "red"]
+    (plain,) = frame.batches(("text", "color"))
+    assert plain.schema.types == [pa.string(), pa.string()]
+    assert plain.column(1).to_pylist() == ["blue", "red"] * 20
+    assert frame.take(np.arange(1, 40, 2)).column("color").frame.to_table()["color"].unique().to_pylist() == ["red"]
+
+
+def test_text_of_too_many_values_is_read_again_as_it_is(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "SEGMENT_BYTES", 4 * 64)
+    monkeypatch.setattr(delimited, "MOST_CODED", 5)
+    values = ["a"] * 64 + [f"b{row}" for row in range(64)]
+    frame = open_frame(write("a.csv", "x,y\n" + "".join(f"{value},c\n" for value in values)))
+    assert frame.to_table()["x"].to_pylist() == values
+    batch = next(frame.batches(coded=True))
+    assert [pa.types.is_dictionary(kind) for kind in batch.schema.types] == [False, True]
+
+
 # --- against Python's own reader ---
 
 
@@ -417,6 +448,7 @@ cell = st.text(st.sampled_from('ab",;\n\r \t"é€x1'), max_size=6)
 @given(
     table=st.integers(2, 4).flatmap(tables),
     segment_bytes=st.integers(1, 80), block_bytes=st.integers(1, 50), all_quoted=st.booleans(),
+    repeats=st.sampled_from([0, 2, 100]), most_coded=st.integers(0, 8),
 )  # fmt: skip
 def test_cells_are_those_of_pythons_reader_however_the_file_is_cut(
     tmp_path_factory: pytest.TempPathFactory,
@@ -424,6 +456,8 @@ def test_cells_are_those_of_pythons_reader_however_the_file_is_cut(
     segment_bytes: int,
     block_bytes: int,
     all_quoted: bool,
+    repeats: int,
+    most_coded: int,
 ) -> None:
     table = [[(value if all_quoted else value.replace("\r", "")).strip(" \t") for value in row] for row in table]
     names = tuple(f"n{place}" for place in range(len(table[0])))
@@ -436,6 +470,8 @@ def test_cells_are_those_of_pythons_reader_however_the_file_is_cut(
         patch.setenv("CEIBA_CACHE", str(path.parent / "cache"))
         patch.setattr(rows, "SEGMENT_BYTES", segment_bytes)
         patch.setattr(decode, "BLOCK_BYTES", block_bytes)
+        patch.setattr(delimited, "REPEATS", repeats)
+        patch.setattr(delimited, "MOST_CODED", most_coded)
         frame = open_frame(path, ReadSpec(header=True, delimiter=",", keep_usual=True, encoding="utf-8"))
         found = [[None if value is None else value for value in row.values()] for row in rows_of(frame)]
     texts = [str(field.type) == "string" for field in frame.schema]

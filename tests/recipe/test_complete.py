@@ -25,3 +25,15 @@ def test_an_inferred_output_keeps_what_was_said_of_it() -> None:
 def test_an_input_left_open_that_is_an_id_is_an_error_of_one_line() -> None:
     with pytest.raises(RecipeError, match=r"inputs\.id holds nothing that is learnt from"):
         complete(recipe(inputs={"a": "number", "id": "auto"}), FRAME, KINDS)
+
+
+def test_an_input_reads_the_column_it_names() -> None:
+    found = complete(recipe(inputs={"a": "number", "again": {"column": "a"}}), FRAME, KINDS)
+    assert found.inputs is not None
+    assert found.inputs["again"].kind == "number"
+    assert found.input_columns == {"again": "a"}
+    assert complete(check_recipe(found.to_plain(), {}, "r"), FRAME, KINDS).input_columns == {"again": "a"}
+    with pytest.raises(RecipeError, match="must have the column 'b'"):
+        complete(recipe(inputs={"again": {"column": "b", "type": "number"}}), FRAME, KINDS)
+    with pytest.raises(RecipeError, match=r"outputs must not be inputs too\. Got y"):
+        recipe(inputs={"again": {"column": "y", "type": "category"}})
