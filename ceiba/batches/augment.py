@@ -85,7 +85,8 @@ def color(pixels: Tensor, draws: Tensor, spec: AugmentSpec) -> Tensor:
     """Scale the contrast about each image's mean, then its brightness."""
     contrast, brightness = (1 + (2 * draws[:, :2] - 1) * spec.color).unbind(1)
     image = pixels.float()
-    mean = image.mean((1, 2, 3), keepdim=True)
+    # Summed as whole numbers: exact, however many threads share the work.
+    mean = (pixels.sum((1, 2, 3), keepdim=True) / pixels[0].numel()).float()
     image = ((image - mean) * contrast[:, None, None, None] + mean) * brightness[:, None, None, None]
     return image.round().clamp(0, PIXEL_MAX).to(pixels.dtype)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ceiba.batches.ahead import ahead
 from ceiba.batches.augment import OFF, AugmentSpec, augment
 from ceiba.batches.batch import Batch, gather
 from ceiba.batches.order import epoch_order, ordered
@@ -22,6 +24,8 @@ class Batches:
     batch_rows: int
     seed: int
     augment: AugmentSpec = OFF
+    workers: int = 0
+    """Threads that make batches ahead; whatever their number, the batches are the same bit for bit."""
 
     @property
     def per_epoch(self) -> int:
@@ -48,23 +52,33 @@ class Batches:
         `share` = (rank, size) gives each of several processes its rows of every batch; one without any gets a row that
         weighs nothing.
         """
-        rank, size = share
         order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())
-        arrays = self.arrays.at_epoch(self.seed, epoch)
-        for positions in order[start:]:
-            own = positions[rank::size]
-            batch = gather(arrays, own if len(own) else positions[:1])
-            if not len(own):
-                batch = replace(batch, weight=torch.zeros(1))
-            yield augment(batch, self.augment, self.seed, epoch)
+        yield from ahead(partial(self.make, epoch=epoch, share=share), order[start:], self.workers)
+
+    def make(self, positions: NDArray[np.int64], epoch: int, share: tuple[int, int] = (0, 1)) -> Batch:
+        """One augmented batch, or one process's share of it."""
+        batch = self._own(self.arrays.at_epoch(self.seed, epoch), positions, share)
+        return augment(batch, self.augment, self.seed, epoch)
 
     def largest(self, size: int = 1) -> Batch:
         """The batch that needs the most room, of the longest rows; with `size` processes, the share of one of them."""
         lengths, count = self.lengths(), -(-min(self.batch_rows, self.arrays.num_rows) // size)
         order = np.arange(self.arrays.num_rows) if lengths is None else np.argsort(lengths, kind="stable")
-        return augment(gather(self.arrays, order[-count:]), self.augment, self.seed, 0)
+        return self.make(order[-count:], 0)
 
-    def in_order(self) -> Iterator[tuple[NDArray[np.int64], Batch]]:
-        """(positions, batch) over every row once, neither shuffled nor augmented, for validation."""
-        for positions in ordered(self.arrays.num_rows, self.batch_rows, self.lengths()):
-            yield positions, gather(self.arrays, positions)
+    def in_order(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+        """(positions, batch) over every row once, neither shuffled nor augmented, for validation.
+
+        `share` as for `epoch`; where a process has no row of a batch, its positions are none.
+        """
+
+        def make(positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], Batch]:
+            return positions[share[0] :: share[1]], self._own(self.arrays, positions, share)
+
+        yield from ahead(make, ordered(self.arrays.num_rows, self.batch_rows, self.lengths()), self.workers)
+
+    def _own(self, arrays: Arrays, positions: NDArray[np.int64], share: tuple[int, int]) -> Batch:
+        """A process's rows of a batch, or one that weighs nothing, so that all processes take the same steps."""
+        own = positions[share[0] :: share[1]]
+        batch = gather(arrays, own if len(own) else positions[:1])
+        return batch if len(own) else replace(batch, weight=torch.zeros(1))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ceiba.base.errors import InputError
 from ceiba.base.optional import require
 from ceiba.cli import resolve
-from ceiba.cli.words import finish, metric_table, settable, words
+from ceiba.cli.words import finish, metric_table, settable, table, words
 
 if TYPE_CHECKING:
     from ceiba.run import Run
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
+MOST_TOLD = 8
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +28,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     settable(parser, "train.epochs=3")
     parser.add_argument("--nproc", type=int, metavar="N", help="train in N processes of this machine (torchrun)")
+    parser.add_argument(
+        "--dry-run",
+        type=int,
+        metavar="N",
+        help="train nothing: check what N processes would do and hold",
+    )
     given = parser.parse_args(arguments)
+    if given.dry_run is not None:
+        return rehearsed(source_of(given.source, given.target, given.test), given)
     if given.nproc is not None:
         return spread(given.nproc, arguments, given.out)
     run = resolve("ceiba.studies:train")(
@@ -60,6 +69,27 @@ def spread(num_processes: int, arguments: list[str], out: str | None) -> int:
         code = int(error.get_first_failure()[1].exitcode)
         return 128 - code if code < 0 else code
     return 0
+
+
+def rehearsed(source: str | dict[str, Any], given: Any) -> int:
+    """Print what each of several processes would do and hold."""
+    found = resolve("ceiba.studies:rehearse")(source, given.dry_run, given.set)
+    total = sum(found.memory_bytes.values())
+    rows = [
+        ["rows of a step", ", ".join(map(str, found.rows[:MOST_TOLD])) + (" ..." if found.ranks > MOST_TOLD else "")]
+    ]
+    rows += [[f"input {name}", " x ".join(map(str, shape))] for name, shape in found.inputs.items()]
+    rows += [[f"output {name}", " x ".join(map(str, shape))] for name, shape in found.outputs.items()]
+    rows += [["parameters", f"{found.parameters:,}"]]
+    rows += [[f"MB of {name.replace('_', ' ')}", f"{size / 1e6:,.1f}"] for name, size in found.memory_bytes.items()]
+    print(table([f"each of {found.ranks}", "at most"], [*rows, ["MB in all", f"{total / 1e6:,.1f}"]]))
+    for note in found.notes:
+        print(f"Note: {note}")
+    return finish(given.json, {
+        "ranks": found.ranks, "rows": found.rows, "last_rows": found.last_rows, "inputs": found.inputs,
+        "outputs": found.outputs, "parameters": found.parameters, "memory_bytes": found.memory_bytes,
+        "notes": found.notes,
+    })  # fmt: skip
 
 
 def source_of(source: str, targets: list[str], test: str | None) -> str | dict[str, Any]:

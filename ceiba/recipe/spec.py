@@ -305,7 +305,7 @@ class Recipe(Spec):
     @property
     def identity(self) -> str:
         """All but names, paths and what changes no weight, as JSON: what a run must be resumed with."""
-        free = {"checkpoint", "log_every", "parallel", "device", "profile", "max_time"}
+        free = {"checkpoint", "log_every", "parallel", "device", "profile", "max_time", "workers"}
         kept = self.model_dump(mode="json", exclude={"name": True, "data": set(PLACES), "train": free})
         return json.dumps(kept, sort_keys=True)
 

@@ -5,8 +5,9 @@ To add one  write studies/<name>.py, and the key of the recipe that asks for it 
 
 from ceiba.studies.folds import train_folds
 from ceiba.studies.over import Study
+from ceiba.studies.rehearse import rehearse
 from ceiba.studies.seeds import train_seeds
 from ceiba.studies.train import train
 from ceiba.studies.tune import Search, tune
 
-__all__ = ["Search", "Study", "train", "train_folds", "train_seeds", "tune"]
+__all__ = ["Search", "Study", "rehearse", "train", "train_folds", "train_seeds", "tune"]

@@ -4,11 +4,14 @@ What is chosen is kept in every checkpoint and in the report: a run that goes on
 formats and compiled kernels differ in bits.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -32,6 +35,9 @@ COMPILE_WORTH_S = 300.0
 """The same for compiling, which itself takes tens of seconds."""
 MOST_S = 5.0
 TIMED_STEPS = 3
+LEAST_BATCHES, MOST_BATCHES = 6, 30
+LOADERS = (0, 1, 2)
+"""Numbers of threads that make batches."""
 WIDE = (nn.Conv1d, nn.Conv2d, TransformerBlock)
 """Layers whose quality does not suffer in bfloat16 and whose products are large enough to gain from it."""
 HEAVY = (*WIDE, nn.RNNBase)
@@ -70,6 +76,7 @@ def defaults(model: Model, spec: TrainSpec) -> Settings:
         threads=spec.threads or (1 if is_light(model, spec.batch_rows) else torch.get_num_threads()),
         compile=spec.compile is True,
         accumulate=1 if spec.accumulate == "auto" else spec.accumulate,
+        workers=0 if spec.workers == "auto" else spec.workers,
     )
 
 
@@ -99,7 +106,7 @@ def choose(model: Model, batches: Batches, valid: Batches, answers: Mapping[str,
         return Run(deepcopy(model), batches, valid, answers, spec, settings, alone)
 
     base = fitting(copied, defaults(model, spec), batches, spec)
-    found = fastest(copied, base, model, batches, spec)
+    found = loading(copied, fastest(copied, base, model, batches, spec), batches, spec)
     if spec.optimizer.lr != "auto":
         return found
     torch.set_num_threads(found.settings.threads)
@@ -160,6 +167,49 @@ def fastest(
         measured.append({**asdict(candidate), "step_seconds": found_s})
         best = candidate if found_s * GAIN <= best_s else best
     return Chosen(best, measured)
+
+
+def loading(copied: Callable[[Settings], Run], found: Chosen, batches: Batches, spec: TrainSpec) -> Chosen:
+    """The same, with threads that make batches ahead, where making them takes long enough and it proves faster."""
+    if spec.workers != "auto":
+        return found
+    made_s = batch_seconds(batches)
+    if made_s * spec.total(batches.per_epoch) < (GAIN - 1) * WORTH_S:
+        return found
+    torch.set_num_threads(found.settings.threads)
+    run, best, best_s, measured = copied(replace(found.settings, compile=False)), found.settings, math.inf, []
+    for workers in LOADERS:
+        candidate = replace(found.settings, workers=workers)
+        found_s = loop_seconds(run, replace(batches, workers=workers), MOST_S / len(LOADERS))
+        measured.append({**asdict(candidate), "seconds_with_loading": found_s})
+        if found_s * GAIN <= best_s:
+            best, best_s = candidate, found_s
+        if made_s < (1 - 1 / GAIN) * found_s:
+            break
+    return replace(found, settings=best, measured=[*found.measured, *measured])
+
+
+def batch_seconds(batches: Batches) -> float:
+    """Time to make one batch; the first, whose pages may not be in memory yet, is not counted."""
+    rows, times = np.arange(min(batches.batch_rows, batches.arrays.num_rows)), []
+    for epoch in range(TIMED_STEPS + 1):
+        began = time.perf_counter()
+        batches.make(rows, epoch)
+        times.append(time.perf_counter() - began)
+    return sorted(times[1:])[TIMED_STEPS // 2]
+
+
+def loop_seconds(run: Run, batches: Batches, most_s: float) -> float:
+    """Time of a batch and its step, from nothing made to the last step done."""
+    run.model.train()
+    began, done = time.perf_counter(), 0
+    for batch in islice(batches.epoch(0), MOST_BATCHES):
+        float(run.backward(batch.to(run.device)))
+        run.optimizer.zero_grad(set_to_none=True)
+        done += 1
+        if done >= LEAST_BATCHES and time.perf_counter() - began > most_s:
+            break
+    return (time.perf_counter() - began) / done
 
 
 def step_seconds(run: Run, batch: Batch) -> float:

@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ceiba import __version__
 from ceiba.answers import Answer
-from ceiba.base.errors import CeibaError, Followed, RecipeError, Stopped, listed
+from ceiba.base.errors import CeibaError, Followed, Stopped, listed
 from ceiba.base.memory import anonymous_bytes
 from ceiba.base.progress import Progress
 from ceiba.batches import Batch, Batches
@@ -21,6 +21,7 @@ from ceiba.model import Model
 from ceiba.train.auto import choose
 from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint
 from ceiba.train.precision import COMPUTED_IN
+from ceiba.train.rehearsal import check
 from ceiba.train.saving import Saver
 from ceiba.train.sight import Sight, flops_of, peak_flops, traced
 from ceiba.train.sinks import Sink, open_sinks
@@ -299,14 +300,7 @@ def fit(
     """
     identity = {**identity, "version": __version__}
     world = World(spec.parallel, torch.device(pick_device(spec.device)))
-    if world.cuts and (spec.l1 or spec.l2):
-        raise RecipeError("train.l1 and l2 need whole weights", "parallel: fsdp", "Use parallel: ddp, or decay")
-    if (
-        spec.precision == "fp16"
-        and pick_device(spec.device) == "cpu"
-        and any(isinstance(one, nn.LSTM) for one in model.modules())
-    ):
-        raise RecipeError("train.precision must not be fp16 for an LSTM on a processor", None, "Use bf16 or fp32")
+    check(model, spec, world.cuts)
     checkpoints = folder / "checkpoints"
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -318,6 +312,8 @@ def fit(
         settings = Settings(**{name: at.settings[name] for name in Settings.__dataclass_fields__})
         if settings.threads != torch.get_num_threads():
             torch.set_num_threads(settings.threads)
+        if settings.workers:
+            train, valid = (replace(batches, workers=settings.workers) for batches in (train, valid))
         # A model that is cut into shares cannot be put together again in place.
         run = Run(deepcopy(model) if world.cuts else model, train, valid, answers, spec, settings, world)
         run.go_on(at, weights)

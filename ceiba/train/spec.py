@@ -99,6 +99,9 @@ class TrainSpec(Spec):
     """Where to compute: auto, cpu, cuda, mps."""
     threads: int | None = Field(None, ge=1)
     """Processor threads; nothing: one for short steps of dense layers, else all cores or half, whichever is faster."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Threads that gather and augment batches ahead of the step; 0: none; auto: where that proves faster. The batches
+    are the same, whatever their number."""
     log_every: int = Field(50, ge=1)
     """Steps between two lines of the log."""
     profile: bool = False

@@ -20,7 +20,7 @@ from ceiba.train.precision import Precision, Scaler, compute_in, hold_in_bf16
 from ceiba.train.spec import TrainSpec
 from ceiba.train.stop import StopRequest
 from ceiba.train.validate import LOWER_IS_BETTER, validate
-from ceiba.train.world import BLOCKS, World, like, whole
+from ceiba.train.world import BLOCKS, World, like, own_share, whole
 
 Weights = dict[str, Tensor]
 WISHES = 3
@@ -35,6 +35,7 @@ class Settings:
     threads: int = 1
     compile: bool = False
     accumulate: int = 1
+    workers: int = 0
     lr: float | None = None
     """Peak of the learning rate, where the recipe leaves it to `auto`."""
 
@@ -71,6 +72,9 @@ class Run:
         self.lr = own_rate(spec.optimizer) if settings.lr is None else settings.lr
         """Peak of the learning rate."""
         self.optimizer: torch.optim.Optimizer = spec.optimizer.build(parameter_groups(model), self.lr)
+        for group in self.optimizer.param_groups:
+            if "capturable" in group and not group.get("fused"):
+                group["capturable"] = self.device.type == "cuda"  # its counters then lie where they can be put back
         self.take_step = bare_step(self.optimizer)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.total = spec.total(train.per_epoch)
@@ -202,13 +206,30 @@ class Run:
         return loss.masked_fill(bad, 0) if isinstance(bad, Tensor) else torch.zeros_like(loss) if bad else loss
 
     def _apply(self, bad: Tensor | bool) -> None:
-        """Take the step unless the check failed: on an accelerator its fused kernel looks, so that nobody waits."""
-        if isinstance(bad, bool) or not self.optimizer.defaults.get("fused"):
+        """Take the step unless the check failed; on an accelerator nobody waits for its answer.
+
+        There a fused kernel looks itself; what other optimizers changed is put back. Only their first step waits, since
+        it makes the states that can be put back.
+        """
+        if isinstance(bad, bool) or not (self.optimizer.defaults.get("fused") or self.optimizer.state):
             if not bad:
                 self.take_step()
-            return
-        self.optimizer.grad_scale, self.optimizer.found_inf = None, bad.float()  # type: ignore[attr-defined]
+        elif self.optimizer.defaults.get("fused"):
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, bad.float()  # type: ignore[attr-defined]
+            self.take_step()
+        else:
+            self._step_or_put_back(bad)
+
+    @torch.no_grad()
+    def _step_or_put_back(self, bad: Tensor) -> None:
+        """A step whose weights and states are those before it where the check failed (counters that an optimizer keeps
+        in main memory apart, which count every step that was tried)."""
+        states = [value for one in self.optimizer.state.values() for value in one.values() if isinstance(value, Tensor)]
+        held = [own_share(value) for value in (*self.parameters, *states) if value.device.type == bad.device.type]
+        before = [value.clone() for value in held]
         self.take_step()
+        for value, old in zip(held, before, strict=True):
+            value.copy_(torch.where(bad, old, value))
 
     def failed(self) -> list[int]:
         """The steps since the last call whose check failed; the one place that waits for the device."""
@@ -241,7 +262,9 @@ class Run:
         if self.mean:
             self.model.load_state_dict(self.mean)
         patient = stop if self.world.is_alone else StopRequest()  # several processes must pass the same rows
-        found = validate(self.model, self.valid, self.answers, self.device, self.settings.precision, patient)
+        found = validate(
+            self.model, self.valid, self.answers, self.device, self.settings.precision, patient, self.world
+        )
         figures = self.world.agree(lambda: found)
         if figures is not None:
             self._remember(figures)

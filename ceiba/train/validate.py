@@ -1,7 +1,7 @@
 """Live validation: the loss and one plain figure an output, over all validation rows."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ceiba.metrics import tag_counts
 from ceiba.model import LEAST_WEIGHT, Model
 from ceiba.train.precision import Precision, compute_in
 from ceiba.train.stop import StopRequest
+from ceiba.train.world import World
 
 Figures = dict[str, float]
 NOT_KEPT = ("text", "tags")
@@ -42,6 +43,11 @@ def _entities(answer: Answer, truth: NDArray[Any], logits: NDArray[Any]) -> NDAr
     return np.array([there[:, 0].sum(), *found[:, :2].sum(0)])
 
 
+def sum_of(counts: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+    """Counts by name, added up over processes."""
+    return {name: np.sum([one[name] for one in counts], axis=0) for name in (counts[0] if counts else ())}
+
+
 @torch.inference_mode()
 def validate(
     model: Model,
@@ -50,10 +56,12 @@ def validate(
     device: torch.device,
     precision: Precision,
     stop: StopRequest,
+    world: World,
 ) -> Figures | None:
     """Mean loss and `<output>_<figure>` for every output; nothing if a signal asked to stop on the way.
 
-    The model is left in training mode.
+    Each of several processes passes its share of the rows; the leading one has the figures over all of them. The model
+    is left in training mode.
     """
     model.eval()
     sums = {name: torch.zeros(2, dtype=torch.float64, device=device) for name in answers}
@@ -62,7 +70,7 @@ def validate(
     truths: dict[str, list[NDArray[Any]]] = {name: [] for name in kept}
     tagged = {name: model.head(name).settle(answer) for name, answer in answers.items() if answer.kind == "tags"}
     entities = {name: np.zeros(3) for name in tagged}
-    for _, batch in batches.in_order():
+    for own, batch in batches.in_order((world.rank, world.size)):
         if stop.exit_code is not None:
             model.train()
             return None
@@ -72,11 +80,17 @@ def validate(
         raw = {name: value.float() for name, value in raw.items()}
         for name, parts in model.score(raw, moved.targets, moved.weight, known=moved.known)[1].items():
             sums[name] += torch.stack(parts)
-        for name, answer in tagged.items():
+        for name, answer in tagged.items() if len(own) else ():
             entities[name] += _entities(answer, batch.targets[name].numpy() - 1, raw[name].cpu().numpy())
         for name, combined in model.combine({name: raw[name] for name in kept}).items():
-            logits[name].append(combined.cpu().numpy())
-            truths[name].append(batch.targets[name].numpy())
+            logits[name].append(combined[: len(own)].cpu().numpy())
+            truths[name].append(batch.targets[name][: len(own)].numpy())
+    model.train()
+    sums = {name: world.add_up(values) for name, values in sums.items()}
+    shares = world.collect({name: (np.concatenate(logits[name]), np.concatenate(truths[name])) for name in kept})
+    entities = sum_of(world.collect(entities))
+    if not world.leads:
+        return None
     losses = {name: float(total) / max(float(weight), LEAST_WEIGHT) for name, (total, weight) in sums.items()}
     figures = {"loss": sum(model.spec.weights.get(name, 1.0) * loss for name, loss in losses.items())}
     for name, answer in answers.items():
@@ -87,9 +101,8 @@ def validate(
         if name not in kept:
             figures[f"{name}_perplexity"] = math.exp(min(losses[name], MOST_LOSS))
             continue
-        truth = np.concatenate(truths[name])
-        scores = answer.scores(np.concatenate(logits[name]))
+        found, truth = (np.concatenate(parts) for parts in zip(*(one[name] for one in shares), strict=True))
+        scores = answer.scores(found)
         label, value = figure(answer.kind, answer.scores(truth) if answer.kind == "number" else truth, scores)
         figures[f"{name}_{label}"] = value
-    model.train()
     return figures

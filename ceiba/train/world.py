@@ -74,6 +74,14 @@ class World:
         dist.broadcast_object_list(found)
         return found[0]  # type: ignore[no-any-return]
 
+    def collect(self, value: Value) -> list[Value]:
+        """What every process found, for the leading one; nothing for the others."""
+        if self.is_alone:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.gather_object(value, found if self.leads else None)
+        return found if self.leads else []
+
     def wait(self) -> None:
         """Until all are here."""
         if not self.is_alone:

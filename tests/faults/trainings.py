@@ -82,9 +82,9 @@ class Watched(Batches):
             self.pass_by("step")
             yield batch
 
-    def in_order(self) -> Iterator[Any]:
+    def in_order(self, share: tuple[int, int] = (0, 1)) -> Iterator[Any]:
         """As Batches."""
-        for one in super().in_order():
+        for one in super().in_order(share):
             self.pass_by("validation")
             yield one
 

@@ -1,6 +1,7 @@
 """One training in as many processes as torchrun starts; a test runs this file and reads what it leaves.
 
-python ranks.py FOLDER PARALLEL STOP_AT RESUME: SIGTERM comes to the last process before step STOP_AT.
+python ranks.py FOLDER PARALLEL STOP_AT RESUME [JSON]: SIGTERM comes to the last process before step STOP_AT; the JSON
+holds further keys of `train`.
 """
 
 import json
@@ -12,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ceiba.answers import ClassesAnswer
 from ceiba.base.errors import Followed, Stopped
@@ -42,6 +44,17 @@ class Stopping(Batches):
             yield batch
 
 
+class Noted(Batches):
+    """Notes the rows that a process validates."""
+
+    def in_order(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+        for own, batch in super().in_order(share):
+            if share[1] > 1:
+                with (folder / f"valid-{rank()}.jsonl").open("a") as file:
+                    file.write(json.dumps(own.tolist()) + "\n")
+            yield own, batch
+
+
 random = np.random.default_rng(0)
 lengths = random.integers(3, 9, ROWS)
 ids = random.integers(1, VOCAB, int(lengths.sum())).astype(np.int32)
@@ -56,13 +69,13 @@ model = build_model(
 )
 told = {
     "epochs": 4, "batch_rows": 16, "log_every": 1, "parallel": parallel, "threads": 1, "compile": False,
-    "precision": "fp32", "optimizer": {"lr": 0.003}, "accumulate": 2,
+    "precision": "fp32", "optimizer": {"lr": 0.003}, "accumulate": 2, **json.loads(sys.argv[5]),
 }  # fmt: skip
 options = TrainSpec.model_validate(told)
 batches, code = Stopping(arrays, 16, 0), 0
 folder.mkdir(exist_ok=True)
 try:
-    fit(model, batches, Batches(arrays, 64, 0), {"y": ClassesAnswer(("a", "b", "c"))}, options, folder, {}, resume)
+    fit(model, batches, Noted(arrays, 68, 0), {"y": ClassesAnswer(("a", "b", "c"))}, options, folder, {}, resume)
 except Followed:
     pass
 except Stopped as error:

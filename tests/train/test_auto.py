@@ -1,16 +1,18 @@
 """Settings left to auto: measured where that pays, changed for a clear gain, kept with the run."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ceiba import __version__
 from ceiba.answers import ClassesAnswer
-from ceiba.batches import Batches
+from ceiba.batches import Batch, Batches
 from ceiba.encoders import IMAGE_ENCODERS
 from ceiba.fields import ImageLayout
 from ceiba.heads import HEADS, OutputLayout
@@ -21,7 +23,7 @@ from ceiba.train.checkpoint import load_checkpoint
 from ceiba.train.step import Run
 
 ANSWERS = {"y": ClassesAnswer(("no", "yes"))}
-LONG = {"epochs": 100_000, "batch_rows": 16}
+LONG = {"epochs": 100_000, "batch_rows": 16, "workers": 0}
 
 
 def arrays() -> Arrays:
@@ -98,9 +100,32 @@ def test_a_run_that_goes_on_does_not_measure_again(tmp_path: Path, monkeypatch: 
     first = TrainSpec.model_validate({"epochs": 2, "checkpoint": {"every_steps": 2}, **pinned})
     trained = fit(model(), batches, batches, ANSWERS, first, tmp_path, {})
     expected = {"precision": "bf16", "channels_last": True, "threads": 1, "compile": False, "measured": []}
-    expected |= {"accumulate": 1, "lr": None}
+    expected |= {"accumulate": 1, "workers": 0, "lr": None}
     assert trained.settings == trained.cost["settings"] == expected
     assert load_checkpoint(tmp_path / "checkpoints", {"version": __version__})[0].settings == expected
     monkeypatch.setattr(sys.modules["ceiba.train.loop"], "choose", None)
     again = TrainSpec.model_validate({"epochs": 2})
     assert fit(model(), batches, batches, ANSWERS, again, tmp_path, {}, resume=True).settings == expected
+
+
+class Slow(Batches):
+    """Each batch takes a while, as long as others may work meanwhile."""
+
+    batch_s = 0.01
+
+    def make(self, positions: NDArray[np.int64], epoch: int, share: tuple[int, int] = (0, 1)) -> Batch:
+        time.sleep(self.batch_s)
+        return super().make(positions, epoch, share)
+
+
+@pytest.mark.parametrize(
+    ("batch_s", "epochs", "threads"), [(0.02, 10_000, True), (0.02, 10, False), (0.0, 10_000, False)]
+)
+def test_threads_make_batches_where_that_pays(batch_s: float, epochs: int, threads: bool) -> None:
+    kind = type("Slower", (Slow,), {"batch_s": batch_s})
+    batches = kind(arrays(), 4, 0)
+    spec = TrainSpec(epochs=epochs, batch_rows=4, compile=False, channels_last=True, precision="fp32")
+    chosen = auto.choose(model(), batches, batches, ANSWERS, spec)
+    assert (chosen.settings.workers > 0) == threads
+    tried = [one["workers"] for one in chosen.measured if "seconds_with_loading" in one]
+    assert tried == [0, 1, 2] if threads else tried in ([], [0])

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from small import ANSWERS, IDENTITY, arrays, interrupted, model, train, weights
 
 from ceiba.batches import AugmentSpec, Batch, Batches
@@ -40,8 +41,8 @@ class Timed(Batches):
 class Slow(Timed):
     """And so does each validation."""
 
-    def in_order(self) -> Iterator[tuple[object, Batch]]:  # type: ignore[override]
-        yield from super().in_order()
+    def in_order(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+        yield from super().in_order(share)
         Clock.now += 2 * STEP_S
 
 

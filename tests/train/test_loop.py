@@ -54,6 +54,15 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, at: int, options: dic
     assert [row["train_loss"] for row in rest.history] == [row["train_loss"] for row in whole.history]
 
 
+@pytest.mark.parametrize("workers", [(1, 1), (3, 0), (0, 2)])
+def test_threads_that_make_batches_change_no_bit(tmp_path: Path, workers: tuple[int, int]) -> None:
+    """Nor does another number of them after an interruption."""
+    undisturbed, _ = train(tmp_path / "whole", workers=0)
+    interrupted(tmp_path / "cut", 10, signal.SIGTERM, workers=workers[0])
+    resumed, _ = train(tmp_path / "cut", resume=True, workers=workers[1])
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in weights(undisturbed).items())
+
+
 def test_ctrl_c_has_its_own_exit_code(tmp_path: Path) -> None:
     assert interrupted(tmp_path, 3, signal.SIGINT).exit_code == 130
 
@@ -268,9 +277,9 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
 
 def test_a_stop_while_validating_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Halting(Batches):
-        def in_order(self) -> Iterator[tuple[Any, Batch]]:
+        def in_order(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[Any, Batch]]:
             os.kill(os.getpid(), signal.SIGTERM)
-            yield from super().in_order()
+            yield from super().in_order(share)
 
     valid = Halting(arrays(60, seed=1), 32, 0)
     spec = TrainSpec(epochs=4, batch_rows=16, augment=AugmentSpec(noise=0.1), log_every=3, compile=False)

@@ -9,8 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
+from small import ANSWERS, arrays, model
 
+from ceiba.batches import Batches
+from ceiba.train import TrainSpec
+from ceiba.train.checkpoint import snapshot
 from ceiba.train.optimizers import OPTIMIZERS, OptimizerSpec, bare_step, parameter_groups
+from ceiba.train.step import Run
 
 Vector = NDArray[np.float64]
 STEPS = 8
@@ -217,8 +222,8 @@ def test_an_optimizer_goes_on_bit_for_bit_from_its_saved_state(name: str) -> Non
 
 def test_muon_takes_the_dense_layers_before_the_heads_and_adamw_the_rest() -> None:
     muon, adamw = small_model(), small_model()
-    for model, name in ((muon, "muon"), (adamw, "adamw")):
-        learn(model, OPTIMIZERS[name]().build(parameter_groups(model), 0.01), range(2))  # type: ignore[attr-defined]
+    for one, name in ((muon, "muon"), (adamw, "adamw")):
+        learn(one, OPTIMIZERS[name]().build(parameter_groups(one), 0.01), range(2))  # type: ignore[attr-defined]
     other = dict(adamw.named_parameters())
     assert {name for name, value in muon.named_parameters() if not torch.equal(value, other[name])} == {"dense.weight"}
 
@@ -242,3 +247,39 @@ def test_training_does_not_import_the_compiler() -> None:
         "assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_on_an_accelerator_a_bad_step_changes_nothing_and_nobody_waits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the finite check's answer stays a tensor, which nobody may ask."""
+    batches = Batches(arrays(100), 16, 0)
+    spec = TrainSpec.model_validate({"optimizer": name, "batch_rows": 16})
+    run, twin = (Run(model(dropout=0), batches, batches, ANSWERS, spec) for _ in range(2))
+    for batch in batches.epoch(0):
+        run.step(batch)
+        twin.step(batch)
+
+    def held(one: Run) -> list[torch.Tensor]:
+        tensors = [*one.model.state_dict().values(), *snapshot({}, one.optimizer)["optimizer"].values()]
+        return [value.clone() for value in tensors]
+
+    def give(value: float) -> None:
+        for one in (*run.parameters, *twin.parameters):
+            one.grad = torch.full_like(one, value)
+
+    def asked(tensor: torch.Tensor) -> bool:
+        raise AssertionError("waited for the device")
+
+    before = held(run)
+    give(torch.nan)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "__bool__", asked)
+        run._apply(torch.tensor(True))
+    assert all(torch.equal(now, old) for now, old in zip(held(run), before, strict=True))
+    give(0.01)
+    run._apply(torch.tensor(False))
+    twin._apply(False)
+    assert all(torch.equal(one, other) for one, other in zip(held(run), held(twin), strict=True))
+    assert not all(torch.equal(now, old) for now, old in zip(held(run), before, strict=True))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ STEPS = 4 * 13
 NEVER = -1
 
 
-def launch(folder: Path, ranks: int, parallel: str = "ddp", stop_at: int = NEVER, resume: bool = False) -> None:
+def launch(
+    folder: Path, ranks: int, parallel: str = "ddp", stop_at: int = NEVER, resume: bool = False, **options: object
+) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"] if ranks > 1 else []
-    told = [str(folder), parallel, str(stop_at), "resume" if resume else "anew"]
+    told = [str(folder), parallel, str(stop_at), "resume" if resume else "anew", json.dumps(options)]
     done = subprocess.run(
         [sys.executable, *launcher, str(SCRIPT), *told], capture_output=True, text=True, timeout=300, check=False
     )
@@ -54,6 +57,20 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, alone: Path, paral
     launch(tmp_path, 2, parallel)
     assert near(tmp_path, alone)
     assert rows(tmp_path) == rows(alone)
+    figures = validations(tmp_path)
+    assert len(figures) == 4
+    assert figures == [pytest.approx(row, rel=1e-5) for row in validations(alone)]
+    first, second = ([json.loads(line) for line in (tmp_path / f"valid-{rank}.jsonl").read_text().splitlines()]
+                     for rank in range(2))  # fmt: skip
+    assert len(first) == len(second) == 4 * 4  # the last batch has one row: the second process passes one for nothing
+    assert sorted(chain(*first[:4], *second[:4])) == list(range(205))
+    assert second[3] == []
+
+
+def validations(folder: Path) -> list[dict[str, float]]:
+    """The figures of each epoch."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if "valid" in name} for line in lines if "epoch" in line]
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, alone: Path) -> None:
@@ -65,3 +82,14 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, alone: P
     launch(tmp_path, 2, "ddp", resume=True)
     assert near(tmp_path, alone)
     assert rows(tmp_path) == rows(alone)
+
+
+def test_muon_makes_the_same_steps_where_its_matrices_are_cut(tmp_path: Path) -> None:
+    """But for bfloat16, in which it makes them orthogonal, and whose sums depend on how a matrix is cut."""
+    options = {"optimizer": {"type": "muon", "lr": 0.003}, "epochs": 2}
+    launch(tmp_path / "alone", 1, **options)
+    launch(tmp_path / "cut", 2, "fsdp", **options)
+    one, two = losses(tmp_path / "alone"), losses(tmp_path / "cut")
+    assert len(one) == STEPS / 2
+    assert two == {step: pytest.approx(loss, rel=0.01) for step, loss in one.items()}
+    assert one[26] < 0.98 * one[1]

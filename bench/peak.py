@@ -1,0 +1,102 @@
+"""Peak memory of a training step by what saves it: the tensors that live at once, and weights and optimizer states.
+
+python -m bench.peak
+
+A Transformer encoder of 11 M parameters on 16 texts of 256 bytes, then a language model's last layer on 2,048 tokens
+and 32,768 words. What is counted are the tensors themselves, not what an allocator keeps.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.work import print_table
+from ceiba.answers import ClassesAnswer
+from ceiba.batches import Batches
+from ceiba.encoders import TEXT_ENCODERS
+from ceiba.fields import TextLayout
+from ceiba.heads import HEADS, OutputLayout, chunked_cross_entropy
+from ceiba.model import ModelSpec, build_model
+from ceiba.prepare import Arrays
+from ceiba.train import TrainSpec
+from ceiba.train.fitting import LivePeak, step_bytes
+from ceiba.train.step import Run, Settings, keep_blocks
+
+ROWS, TOKENS, VOCAB, DIM, LAYERS, HEADS_A_LAYER = 16, 256, 257, 384, 6, 6
+WORDS, PLACES = 32_768, 2_048
+WAYS: dict[str, tuple[dict[str, object], Settings]] = {
+    "as it is": ({}, Settings()),
+    "bf16 autocast": ({}, Settings("bf16")),
+    "accumulate: 4": ({}, Settings(accumulate=4)),
+    "recompute": ({"recompute": True}, Settings()),
+    "recompute, accumulate: 4": ({"recompute": True}, Settings(accumulate=4)),
+    "pure_bf16": ({}, Settings("pure_bf16")),
+    "all of them": ({"recompute": True}, Settings("pure_bf16", accumulate=4)),
+}
+
+
+def batches() -> Batches:
+    """Random texts, all of one length."""
+    ids = np.random.default_rng(0).integers(1, VOCAB, (ROWS, TOKENS)).astype(np.int32)
+    arrays = Arrays(Path(), ROWS, {"text.ids": ids}, {"y": np.zeros(ROWS, np.int64)}, None, np.arange(ROWS))
+    return Batches(arrays, ROWS, 0)
+
+
+def run_of(options: dict[str, object], settings: Settings) -> Run:
+    """A training of the Transformer."""
+    encoder = TEXT_ENCODERS["transformer"].model_validate({"layers": LAYERS, "heads": HEADS_A_LAYER})
+    spec = ModelSpec(dim=DIM, encoders={"text": encoder}, heads={"y": HEADS["classes"]()})
+    layouts = {"text": TextLayout(vocab=VOCAB, max_tokens=TOKENS, weighted=False)}
+    model = build_model(spec, layouts, {"y": OutputLayout("classes", 2, (1, 1))})
+    told = TrainSpec.model_validate({"batch_rows": ROWS, **options})
+    return Run(model, batches(), batches(), {"y": ClassesAnswer(("a", "b"))}, told, settings)
+
+
+def held_bytes(run: Run) -> int:
+    """Weights and optimizer states."""
+    states = [value for one in run.optimizer.state.values() for value in one.values() if isinstance(value, Tensor)]
+    return sum(value.nbytes for value in (*run.parameters, *states))
+
+
+def loss_bytes(chunk: int | None, kind: torch.dtype) -> int:
+    """Peak of a last layer, its loss and their gradients."""
+    values = torch.randn(PLACES, DIM, requires_grad=True)
+    weight = torch.randn(WORDS, DIM, requires_grad=True)
+    targets = torch.randint(0, WORDS, (PLACES,))
+    with LivePeak() as peak, torch.autocast("cpu", dtype=kind, enabled=kind != torch.float32):
+        if chunk is None:
+            loss = F.cross_entropy(F.linear(values, weight).float(), targets, reduction="sum")
+        else:
+            loss = chunked_cross_entropy(values, weight, targets, chunk_rows=chunk)
+        loss.backward()  # type: ignore[no-untyped-call]
+    return peak.bytes
+
+
+def main() -> None:
+    """Print both tables."""
+    rows, first = [], 0
+    for name, (options, settings) in WAYS.items():
+        run = run_of(options, settings)
+        batch = next(run.train.epoch(0))
+        peak = step_bytes(run, batch)
+        first = first or peak
+        run.step(batch)
+        rows.append([name, f"{peak / 1e6:.0f}", f"{peak / first:.2f}", f"{held_bytes(run) / 1e6:.0f}"])
+        keep_blocks(run.model)
+    columns = ["Transformer, 16 texts of 256", "peak MB of a step", "against the first", "weights and states MB"]
+    print_table(columns, rows)
+    rows, first = [], 0
+    for kind in (torch.float32, torch.bfloat16):
+        for name, chunk in (("logits of all tokens", None), ("1,024 at a time", 1024), ("128 at a time", 128)):
+            peak = loss_bytes(chunk, kind)
+            first = first or peak
+            rows.append([f"{name}, {str(kind).removeprefix('torch.')}", f"{peak / 1e6:.0f}", f"{peak / first:.2f}"])
+    print()
+    print_table([f"last layer, {PLACES:,} tokens, {WORDS:,} words", "peak MB", "against the first"], rows)
+
+
+if __name__ == "__main__":
+    main()
