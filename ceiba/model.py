@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
-from ceiba.bundle import Bundle
+from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
 from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
 from ceiba.heads import HEADS, Head, NextToken, OutputLayout
@@ -299,11 +299,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     own = model.state_dict()
     try:
-        with path.open("rb") as file:
-            header_bytes = int.from_bytes(file.read(8), "little")
-        if header_bytes > MOST_HEADER_BYTES * (len(own) + 1):
-            raise BundleError(f"{path} must hold the model's tensors and no others", "many more", "Use its own recipe")
-        weights = load_file(path)
+        weights: dict[str, Tensor] = {}
+        for part in weight_files_of(path):
+            with part.open("rb") as file:
+                header_bytes = int.from_bytes(file.read(8), "little")
+            if header_bytes > MOST_HEADER_BYTES * (len(own) + 1):
+                raise BundleError(
+                    f"{part} must hold the model's tensors and no others", "many more", "Use its own recipe"
+                )
+            weights |= load_file(part)
     except (OSError, SafetensorError) as error:
         raise BundleError(f"{path} must be a safetensors file", str(error), "Use an undamaged copy") from error
     if wrong := sorted(set(own) ^ set(weights)):

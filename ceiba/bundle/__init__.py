@@ -17,6 +17,7 @@ from ceiba.bundle.layout import (
     Bundle,
 )
 from ceiba.bundle.open import open_bundle
+from ceiba.bundle.weights import files_of as weight_files_of
 from ceiba.bundle.write import derive_bundle, write_bundle
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "Bundle",
     "derive_bundle",
     "open_bundle",
+    "weight_files_of",
     "write_bundle",
 ]

@@ -17,6 +17,7 @@ RECIPE = "recipe.yaml"
 FIELDS = "fields.json"
 FIELD_FILES = "fields"
 WEIGHTS = "weights.safetensors"
+WEIGHT_INDEX = f"{WEIGHTS}.index.json"
 ONNX = "model.onnx"
 REPORT = "report.json"
 REPORT_HTML = "report.html"
@@ -77,11 +78,12 @@ class Bundle:
 
     @property
     def weights_path(self) -> Path:
-        """The weights.
+        """The weights, or the index of their files where they are many.
 
         Raises: BundleError if this bundle has none (an export for serving alone).
         """
-        return self._file(WEIGHTS, "Use the bundle it was exported from")
+        name = WEIGHT_INDEX if (self.folder / WEIGHT_INDEX).is_file() else WEIGHTS
+        return self._file(name, "Use the bundle it was exported from")
 
     @property
     def onnx_path(self) -> Path | None:

@@ -22,6 +22,7 @@ from ceiba.bundle.layout import (
     file_name,
 )
 from ceiba.bundle.open import read_bundle
+from ceiba.bundle.weights import is_weights, weight_files
 
 LIBRARIES = ("ceiba", "numpy", "onnxruntime", "pyarrow", "tokenizers", "torch")
 """Packages whose versions can change what a model answers."""
@@ -75,7 +76,7 @@ def write_bundle(
         for name, data in field_files.items():
             write_bytes(folder / FIELD_FILES / file_name(name), data)
         if weights is not None:
-            write_bytes(folder / WEIGHTS, weights)
+            _write(folder, WEIGHTS, weights)
         if report is not None:
             write_json(folder / REPORT, dict(report))
         for name, text in ((REPORT_HTML, report_html), (CARD, card)):
@@ -94,14 +95,21 @@ def derive_bundle(
     """
     names = {path.relative_to(parent.folder).as_posix(): path for path in files_below(parent.folder)}
     with write_folder(Path(target)) as folder:
+        replaced = {name for name in names if name in files or (WEIGHTS in files and is_weights(name))}
         for name, path in names.items():
-            if name not in (MANIFEST, MANIFEST + ".sig", META) and name not in files:
+            if name not in (MANIFEST, MANIFEST + ".sig", META) and name not in replaced:
                 write_bytes(folder / name, path.read_bytes())
         stated = parent.meta | {"libraries": library_versions(), "parents": _ancestors([parent])}
         write_json(folder / META, stated | dict(meta or {}))
         for name, data in files.items():
-            write_bytes(_inside(folder, name), data)
+            _write(folder, name, data)
     return Path(target)
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """One file, or the several that large weights become."""
+    for part, content in weight_files(data) if name == WEIGHTS else ((name, data),):
+        write_bytes(_inside(folder, part), content)
 
 
 def library_versions() -> dict[str, str]:

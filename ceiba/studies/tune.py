@@ -157,10 +157,17 @@ def tune(
     recipe = read_recipe(source, overrides)
     spec = recipe.tune or TuneSpec()
     if recipe.data.split.folds is not None:
-        raise RecipeError("data.split.folds must not go with ceiba tune", recipe.data.split.folds, "Leave folds out")
+        raise RecipeError(
+            "data.split.folds must not go with ceiba tune, whose test rows would choose", recipe.data.split.folds,
+            "Train best.yaml with folds afterwards",
+        )  # fmt: skip
     folder = _folder(recipe.title, out, resume)
     recipe = recipe.model_copy(
-        update={"tune": None, "train": recipe.train.model_copy(update={"watch": spec.watch or recipe.train.watch})}
+        update={
+            "tune": None,
+            "seeds": 1,
+            "train": recipe.train.model_copy(update={"watch": spec.watch or recipe.train.watch}),
+        }
     )
     with hold(folder):
         bench = Bench(recipe)
