@@ -64,6 +64,7 @@ def fits(run: Run, batch: Batch) -> bool:
         run.backward(batch)
         return True
     except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()  # does nothing where there is none
         return False
     finally:
         for parameter in run.parameters:

@@ -203,6 +203,8 @@ class Run:
         if self.mean:
             self._update_mean()
         self.at.step += 1
+        if self.scaler is not None:  # a gradient that was scaled too far does not make the loss wrong
+            return loss.nan_to_num(0, 0, 0)
         return loss.masked_fill(bad, 0) if isinstance(bad, Tensor) else torch.zeros_like(loss) if bad else loss
 
     def _apply(self, bad: Tensor | bool) -> None:

@@ -70,7 +70,7 @@ def test_an_overflow_is_no_failure_until_nothing_is_left_to_halve() -> None:
     run = run_of("fp16", bad_batches(*range(100)))
     batch = next(run.train.epoch(0))
     for _ in range(17):
-        run.step(batch)
+        assert run.step(batch) == 0
     assert run.failed() == [16]
     assert run.scaler is not None
     assert float(run.scaler.scale) == 1
@@ -134,3 +134,13 @@ def test_an_lstm_in_float16_needs_an_accelerator(tmp_path: Path) -> None:
     batches = Batches(arrays(100), 16, 0)
     with pytest.raises(RecipeError, match="must not be fp16 for an LSTM on a processor"):
         fit(network, batches, batches, ANSWERS, TrainSpec(precision="fp16", device="cpu"), tmp_path, {})
+
+
+def test_the_loss_of_a_step_whose_gradient_overflows_counts() -> None:
+    run = run_of("fp16")
+    assert run.scaler is not None
+    run.scaler.scale = torch.tensor(2.0**120)
+    before = weights(run.model)
+    assert 0.5 < float(run.step(next(run.train.epoch(0)))) < 2
+    assert float(run.scaler.scale) == 2.0**119
+    assert all(torch.equal(value, run.model.state_dict()[name]) for name, value in before.items())

@@ -93,3 +93,10 @@ def test_muon_makes_the_same_steps_where_its_matrices_are_cut(tmp_path: Path) ->
     assert len(one) == STEPS / 2
     assert two == {step: pytest.approx(loss, rel=0.01) for step, loss in one.items()}
     assert one[26] < 0.98 * one[1]
+
+
+def test_time_is_over_for_all_at_once(tmp_path: Path) -> None:
+    launch(tmp_path, 2, max_time=0.001)
+    assert [(tmp_path / f"exit-{rank}").read_text() for rank in range(2)] == ["0", "0"]
+    assert len(validations(tmp_path)) == 1
+    assert list(losses(tmp_path)) == [1]
