@@ -2,8 +2,8 @@
 
 python -m bench.peak
 
-A Transformer encoder of 11 M parameters on 16 texts of 256 bytes, then a language model's last layer on 2,048 tokens
-and 32,768 words. What is counted are the tensors themselves, not what an allocator keeps.
+A Transformer encoder of 11 M parameters on 4 texts of 256 bytes, then a language model's last layer on 1,024 tokens
+and 16,384 words. What is counted are the tensors themselves, not what an allocator keeps.
 """
 
 from pathlib import Path
@@ -25,8 +25,8 @@ from ceiba.train import TrainSpec
 from ceiba.train.fitting import LivePeak, step_bytes
 from ceiba.train.step import Run, Settings, keep_blocks
 
-ROWS, TOKENS, VOCAB, DIM, LAYERS, HEADS_A_LAYER = 16, 256, 257, 384, 6, 6
-WORDS, PLACES = 32_768, 2_048
+ROWS, TOKENS, VOCAB, DIM, LAYERS, HEADS_A_LAYER = 4, 256, 257, 384, 6, 6
+WORDS, PLACES = 16_384, 1_024
 WAYS: dict[str, tuple[dict[str, object], Settings]] = {
     "as it is": ({}, Settings()),
     "bf16 autocast": ({}, Settings("bf16")),
@@ -86,11 +86,11 @@ def main() -> None:
         run.step(batch)
         rows.append([name, f"{peak / 1e6:.0f}", f"{peak / first:.2f}", f"{held_bytes(run) / 1e6:.0f}"])
         keep_blocks(run.model)
-    columns = ["Transformer, 16 texts of 256", "peak MB of a step", "against the first", "weights and states MB"]
+    columns = ["Transformer, 4 texts of 256", "peak MB of a step", "against the first", "weights and states MB"]
     print_table(columns, rows)
     rows, first = [], 0
     for kind in (torch.float32, torch.bfloat16):
-        for name, chunk in (("logits of all tokens", None), ("1,024 at a time", 1024), ("128 at a time", 128)):
+        for name, chunk in (("logits of all tokens", None), ("512 at a time", 512), ("64 at a time", 64)):
             peak = loss_bytes(chunk, kind)
             first = first or peak
             rows.append([f"{name}, {str(kind).removeprefix('torch.')}", f"{peak / 1e6:.0f}", f"{peak / first:.2f}"])

@@ -156,8 +156,8 @@ class Loop:
                 raise
             raise CeibaError(
                 f"A step of {batch.num_rows:,} rows must fit into memory", str(error).partition("\n")[0],
-                f"Set train.accumulate={2 * self.run.spec.accumulate} for the same gradients in half the memory, or "
-                "train.batch_rows lower",
+                f"Set train.accumulate={2 * self.run.settings.accumulate} for the same gradients in half the memory, "
+                "or train.batch_rows lower",
             ) from error  # fmt: skip
 
     def wish(self) -> int:
