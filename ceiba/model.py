@@ -303,7 +303,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         for part in weight_files_of(path):
             with part.open("rb") as file:
                 header_bytes = int.from_bytes(file.read(8), "little")
-            if header_bytes > MOST_HEADER_BYTES * (len(own) + 1):
+            if MOST_HEADER_BYTES * (len(own) + 1) < header_bytes < part.stat().st_size:
                 raise BundleError(
                     f"{part} must hold the model's tensors and no others", "many more", "Use its own recipe"
                 )
