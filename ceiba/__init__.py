@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 PUBLIC = {
     "train": "ceiba.studies:train",
-    "evaluate": "ceiba.evaluate:evaluate_data",
+    "evaluate": "ceiba.cli.measuring:evaluate",
     "open": "ceiba.cli.opening:open_model",
     "read": "ceiba.read:open_frame",
     "profile": "ceiba.prepare:profile",

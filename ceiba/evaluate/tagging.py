@@ -72,7 +72,7 @@ class TagBaselines:
 
 def fit_tag_baselines(train: Frame, fields: Fields) -> TagBaselines:
     """Count the tags of each word in the training rows."""
-    words = next(name for name, one in fields.inputs.items() if one.kind == "words")
+    words = fields.column(next(name for name, one in fields.inputs.items() if one.kind == "words"))
     most, of_word = {}, {}
     for name, field in fields.outputs.items():
         counts: dict[str, Counter[int]] = defaultdict(Counter)

@@ -1,5 +1,5 @@
 """Heads: tokens → logits of one target, and their loss.
-Takes       Tokens, and targets as fields encode them.   Gives   logits, losses, the names of answer and metrics.
+Takes       Tokens, and targets as fields encode them.   Gives   logits, losses, the name of the answer.
 May touch   layers, answers, base.                       Never   encoders, files, optimizers, recipes.
 To add one  write heads/<name>.py, add one line to HEADS below."""
 

@@ -42,7 +42,6 @@ class Binary(Head):
     """Predicts the second of two classes; a target that is neither 0 nor 1 is missing."""
 
     answer = "binary"
-    metrics = ("roc_auc", "accuracy", "average_precision", "f1", "log_loss", "ece")
     weights: Tensor | None
 
     def __init__(self, spec: BinarySpec, output: OutputLayout, dim: int, members: int):

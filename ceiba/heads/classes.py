@@ -34,7 +34,6 @@ class Classes(Head):
     """Predicts one of several classes; a negative target is missing."""
 
     answer = "classes"
-    metrics = ("accuracy", "f1", "log_loss", "ece")
     weights: Tensor | None
 
     def __init__(self, spec: ClassesSpec, output: OutputLayout, dim: int, members: int):

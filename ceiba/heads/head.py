@@ -38,8 +38,6 @@ class Head(nn.Module, ABC):
 
     answer: ClassVar[str]
     """The kind of answer its logits become, a name in ANSWERS."""
-    metrics: ClassVar[tuple[str, ...]]
-    """The figures that describe it; the first one chooses between epochs."""
     per_token: ClassVar[bool] = False
     """Whether it answers for each token of one group."""
     shifts: ClassVar[bool] = False

@@ -31,7 +31,6 @@ class Labels(Head):
     """Predicts every label of a row; a NaN target is missing, a row without a known label has no weight."""
 
     answer = "labels"
-    metrics = ("average_precision", "f1", "accuracy", "log_loss")
     weights: Tensor | None
 
     def __init__(self, spec: LabelsSpec, output: OutputLayout, dim: int, members: int):

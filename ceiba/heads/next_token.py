@@ -45,7 +45,6 @@ class TokenHead(Head):
 
     answer = "text"
     per_token = True
-    metrics = ("perplexity", "loss", "bits_per_byte")
 
     def __init__(self, dim: int, vocab: int, tied: bool, label_smoothing: float, dropout: float):
         nn.Module.__init__(self)

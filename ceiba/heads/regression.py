@@ -42,7 +42,6 @@ class Regression(Head):
     """Predicts a standardized number; a NaN target is missing."""
 
     answer = "number"
-    metrics = ("rmse", "mae", "r2")
 
     def __init__(self, spec: RegressionSpec, dim: int, members: int):
         super().__init__(dim, 1, members, spec.dropout)

@@ -40,7 +40,6 @@ class Tags(Head):
 
     answer = "tags"
     per_token = True
-    metrics = ("f1", "precision", "recall", "accuracy")
 
     def __init__(self, dim: int, labels: int, crf: bool, dropout: float):
         nn.Module.__init__(self)

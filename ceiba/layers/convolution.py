@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module):
         self, image: Float[Tensor, "batch inputs height width"]
     ) -> Float[Tensor, "batch outputs new_height new_width"]:
         # Every other place is picked here, as a 1x1 convolution of stride 2 would: on processors without AVX-512 the
-        # backward pass of that one writes beyond its memory where a channel count is below 8.
+        # backward pass of that one, given four channels, writes beyond its memory.
         picked = image if self.stride == 1 else image[:, :, :: self.stride, :: self.stride]
         total: Tensor = self.shortcut(picked) + self.drop_path(self.branch(image))
         return total.relu()

@@ -28,7 +28,9 @@ METRICS: dict[str, Metric] = {
     "balanced_accuracy": Metric("Balanced accuracy", "higher", "Mean over the classes of the share of each found."),
     "roc_auc": Metric("ROC AUC", "higher", "Chance that a positive row is scored above a negative one."),
     "average_precision": Metric("Average precision", "higher", "Mean precision over the recalls reached."),
-    "f1": Metric("F1", "higher", "Harmonic mean of precision and recall, averaged over the classes if more than two."),
+    "f1": Metric(
+        "F1", "higher", "Harmonic mean of precision and recall; of several classes, the mean over the true ones."
+    ),
     "f1_micro": Metric("F1, micro", "higher", "Harmonic mean of precision and recall over all labels of all rows."),
     "f1_macro": Metric("F1, macro", "higher", "Mean over the labels of the harmonic mean of precision and recall."),
     "precision": Metric("Precision", "higher", "Share of the rows called positive that are."),

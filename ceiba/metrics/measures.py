@@ -33,6 +33,11 @@ def _nanmean(values: Array) -> Array:
     return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
+def _where_true(values: Array, support: Array) -> Array:
+    """The figures of the classes that are among the truths, so that every model is averaged over the same ones."""
+    return np.where(support > 0, values, nan)
+
+
 def binary_measure(truth: Array, scores: Array, threshold: float, exact: bool) -> Measure:
     """Figures of a yes-no answer; `scores` are probabilities of yes."""
     yes, said = truth > 0, scores >= threshold
@@ -98,7 +103,7 @@ def classes_measure(truth: Array, scores: Array, values: Array | None) -> Measur
         figures = {
             "accuracy": ratio(sums[:, 1], total),
             "balanced_accuracy": _nanmean(ratio(found, support)),
-            "f1": _nanmean(ratio(2 * found, support + called)),
+            "f1": _nanmean(_where_true(ratio(2 * found, support + called), support)),
             "log_loss": ratio(sums[:, 2], total),
             "ece": ratio(np.abs(sums[:, 9:]).sum(axis=1), total),
         }
@@ -125,7 +130,7 @@ def labels_measure(truth: Array, scores: Array, threshold: float, exact: bool) -
         precisions = [average_precision(*one.counts(weights)) for one in ranks]
         return {
             "f1_micro": ratio(2 * found.sum(axis=1), (support + called).sum(axis=1)),
-            "f1_macro": _nanmean(ratio(2 * found, support + called)),
+            "f1_macro": _nanmean(_where_true(ratio(2 * found, support + called), support)),
             "subset_accuracy": ratio(sums[:, 1], total),
             "average_precision": _nanmean(np.stack(precisions, axis=1)) if precisions else np.full(len(weights), nan),
         }

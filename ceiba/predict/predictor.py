@@ -144,7 +144,9 @@ class Predictor:
     def stream(self, frame: Frame, keep: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Answers in the order of the rows, a window at a time, behind the columns that are kept; ids always are.
 
-        Raises: DataError as `encode` does, and for a column to keep that is not there or has an output's name.
+        A kept column that has an output's name holds its truth, and is called NAME_truth beside the answer.
+
+        Raises: DataError as `encode` does, and for a column to keep that is not there.
         """
         kept = tuple(dict.fromkeys((*(name for name in self.ids if name in frame.names), *keep)))
         for name in kept:
@@ -152,13 +154,10 @@ class Predictor:
                 raise DataError(
                     f"{frame.origin} must have the column '{name}'", "none of that name", nearest(name, frame.names)
                 )
-            if name in self.answers:
-                raise DataError(
-                    "a column that is kept must not have the name of an output", f"'{name}'", "Keep another"
-                )
         self.check(frame)
         for batch, logits in self.windows(frame, self._read(frame, kept)):
-            yield self._answered({name: batch.column(name) for name in kept}, logits)
+            named = {f"{name}_truth" if name in self.answers else name: batch.column(name) for name in kept}
+            yield self._answered(named, logits)
 
     def predict(self, rows: Any) -> Any:
         """Answers in the form in which the rows came: a list of dicts, one dict, a dict of columns, a table of pandas,

@@ -103,7 +103,8 @@ class DataSpec(ReadSpec):
     ids: Names = ()
     """Columns that are passed through to the answers and never learnt from."""
     weight: str | None = None
-    """The column with each row's weight in the loss; 1 when left out."""
+    """The column with each row's weight in the loss, also the one that chooses the epoch; 1 when left out. The figures
+    of the report count every row alike."""
 
     @model_validator(mode="after")
     def _has_train(self) -> "DataSpec":

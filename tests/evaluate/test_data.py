@@ -1,5 +1,6 @@
 """Rows that are not split yet are read and cleaned as the training rows were."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import ceiba
 from ceiba.base.errors import DataError
 from ceiba.clean import Cleaner, StripSpec, StripSuffixSpec
 from ceiba.evaluate import evaluate, evaluate_data, fit_baselines
@@ -38,6 +40,14 @@ def test_a_file_is_read_and_cleaned_like_the_training_rows(predictor: Predictor,
     assert report["rows"]["test"] == {"rows": 80, "without_truth": {"yes": 0, "size": 0}}
     assert [part["value"] for part in report["slices"]["test"]["yes"]["yes"]] == ["no", "yes"]
     assert report["cost"]["peak_memory_bytes"] > 0
+
+
+def test_a_notebook_shows_a_report_as_its_page(predictor: Predictor) -> None:
+    report = ceiba.evaluate(predictor, ROWS)
+    page = report._repr_html_()
+    assert page.lower().startswith("<!doctype html>")
+    assert f"{report['metrics']['test']['yes']['accuracy']['value']:.3f}" in page
+    assert json.loads(json.dumps(report)) == report
 
 
 def test_the_constant_is_that_of_the_training_rows(predictor: Predictor) -> None:

@@ -70,7 +70,7 @@ def test_classes_equal_scikit_learn(rows: int, num_classes: int, weighted: bool)
     answer, every = scores.argmax(axis=1), list(range(num_classes))
     expected = {
         "accuracy": reference.accuracy_score(truth, answer, sample_weight=weights),
-        "f1": reference.f1_score(truth, answer, average="macro", sample_weight=weights),
+        "f1": reference.f1_score(truth, answer, labels=np.unique(truth), average="macro", sample_weight=weights),
         "log_loss": reference.log_loss(truth, scores, labels=every, sample_weight=weights),
     }
     present = reference.recall_score(truth, answer, average=None, labels=np.unique(truth), sample_weight=weights)
@@ -256,3 +256,10 @@ def test_sixteen_thousand_rows_cost_little() -> None:
     started = time.perf_counter()
     figures("binary", truth, scores)
     assert time.perf_counter() - started < 0.5
+
+
+def test_macro_f1_is_over_the_classes_that_are_true_whatever_a_model_answers() -> None:
+    truth = np.array([0, 0, 1, 1])
+    for answer, right in (([0, 0, 1, 1], 1.0), ([0, 0, 1, 2], (1 + 2 / 3) / 2)):
+        scores = np.eye(3)[answer] * 0.9 + 0.03
+        assert figures("classes", truth, scores)["f1"]["value"] == pytest.approx(right)

@@ -248,12 +248,14 @@ def test_rows_stay_in_order_over_many_windows() -> None:
     assert table.schema.names[:3] == ["key", "area", "price"]
 
 
-def test_kept_columns_must_exist_and_not_be_outputs() -> None:
+def test_kept_columns_must_exist_and_truths_stand_beside_answers() -> None:
     frame = open_frame({"area": [1.0], "rooms": [1.0], "price": [0.0]})
     with pytest.raises(DataError, match="Did you mean 'area'"):
         list(make().stream(frame, keep=("aera",)))
-    with pytest.raises(DataError, match="'price'"):
-        list(make().stream(frame, keep=("price",)))
+    (found,) = make().stream(frame, keep=("price",))
+    assert found.schema.names[:2] == ["price_truth", "price"]
+    assert found.column("price_truth").to_pylist() == [0.0]
+    assert found.column("price").to_pylist() != [0.0]
 
 
 def test_ids_are_passed_through_where_there_are_any() -> None:
