@@ -21,9 +21,9 @@ from ceiba.base.keys import generator
 from ceiba.fields import Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
 from ceiba.fields.slices import first_bad_row, slice_rows, sliced
-from ceiba.prepare.cache import built_once
 from ceiba.prepare.stream import language_of, pack_stream, windows_of
 from ceiba.read import Frame, cache_folder
+from ceiba.read.cache import built_once
 
 CODE_VERSION = "1"
 """Raised whenever fields encode the same rows to other bytes, so that no older cache is taken for new."""

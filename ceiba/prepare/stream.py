@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError
 from ceiba.fields import Fields, TokenField, Windows, stream
-from ceiba.prepare.cache import built_once
 from ceiba.read import Frame, are_lines
+from ceiba.read.cache import built_once
 
 TOKENS = "tokens"
 FEW_WINDOWS = 8

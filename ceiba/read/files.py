@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 
 from ceiba.base.errors import DataError
 from ceiba.base.files import digest
+from ceiba.read.cache import cached_folder
 from ceiba.read.content import content_hash, remembered, stamp, watch
 from ceiba.read.decode import opened
-from ceiba.read.spool import cached_folder
 
 MOST_FILE_BYTES = 256 << 20
 """Bytes of one file in an archive at most."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ceiba.base.errors import DataError, listed, nearest
+from ceiba.read.cache import cached_folder
 from ceiba.read.conll import read_conll
 from ceiba.read.decode import OPENERS
 from ceiba.read.delimited import read_delimited
@@ -25,7 +26,6 @@ from ceiba.read.memory import memory_frame
 from ceiba.read.parquet import read_arrow, read_parquet
 from ceiba.read.several import concatenate
 from ceiba.read.spec import ReadSpec
-from ceiba.read.spool import cached_folder
 from ceiba.read.sqlite import read_sqlite
 from ceiba.read.wiki import read_wiki
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from ceiba.base import files
 from ceiba.base.errors import BundleError, InputError
 from ceiba.model import load_weights
-from ceiba.prepare.cache import make_room
+from ceiba.read.cache import make_room
 from ceiba.train.checkpoint import load_checkpoint
 
 IDENTITY = {**trainings.IDENTITY, "version": trainings.loop.__version__}

@@ -19,8 +19,8 @@ from ceiba.base.errors import DataError, InputError
 from ceiba.fields import CategorySpec, Encoded, Field, Fields, NumberSpec, Ragged, TextLayout
 from ceiba.fields.columns import as_text
 from ceiba.prepare import Arrays, fit_fields, prepare_arrays
-from ceiba.prepare.cache import budget_bytes, make_room
 from ceiba.read import Frame, open_frame
+from ceiba.read.cache import budget_bytes, make_room
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 BUILD_SLOWLY = """
 import os, sys, time
 from pathlib import Path
-from ceiba.prepare.cache import built_once
+from ceiba.read.cache import built_once
 
 def build(temporary):
     (temporary / "who").write_text(str(os.getpid()))

@@ -11,7 +11,7 @@ import pytest
 
 from ceiba.base.errors import CeibaError, DataError
 from ceiba.base.files import MARK
-from ceiba.read import ReadSpec, content, content_hash, delimited, open_frame, spool
+from ceiba.read import ReadSpec, cache, content, content_hash, delimited, open_frame, spool
 
 Write = Callable[[str, str | bytes], Path]
 CSV = "a,b\n1,x\n2,y\n"
@@ -163,14 +163,14 @@ def test_the_cache_is_bounded_and_keeps_the_newest(
     os.utime(own_cache / "spools" / kept.identity, (now_s - 50, now_s - 50))
     half_done = own_cache / "spools" / f"{MARK}x"
     half_done.mkdir()
-    os.utime(half_done, (now_s - 2 * spool.STALE_S,) * 2)
+    os.utime(half_done, (now_s - 2 * cache.ABANDONED_S,) * 2)
     fresh = own_cache / "spools" / f"{MARK}y"
     fresh.mkdir()
     size_bytes = sum(file.stat().st_size for file in (own_cache / "spools" / kept.identity).iterdir())
-    monkeypatch.setattr(spool, "MOST_BYTES", int(size_bytes * 2.5))
+    monkeypatch.setenv("CEIBA_CACHE_BYTES", str(int(size_bytes * 1.5)))  # one entry stays, and the new one
     new = open_frame(write("new.csv", CSV + "4,z\n"))
     assert {entry.name for entry in entries(own_cache)} == {kept.identity, new.identity, fresh.name}
-    monkeypatch.setattr(spool, "MOST_BYTES", 1)
+    monkeypatch.setenv("CEIBA_CACHE_BYTES", "1")
     last = open_frame(write("last.csv", CSV + "5,z\n"))
     assert {entry.name for entry in entries(own_cache)} == {last.identity, fresh.name}
 
