@@ -20,8 +20,9 @@ from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
 from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
-from ceiba.heads import HEADS, Head, NextToken, OutputLayout
-from ceiba.layers import Memory, StochasticDepth, Tokens
+from ceiba.heads import HEADS, Head, Masked, NextToken, OutputLayout
+from ceiba.layers import Memory, StochasticDepth, Tokens, pool
+from ceiba.predict import EMBEDDING
 from ceiba.surgery import apply_edits
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 
@@ -219,11 +220,13 @@ class Model(nn.Module):
 
     def answers(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """What is served: forward and `combine` in one; of a text that predicts itself, how probable each row is."""
-        name = next((name for name in self.head_slots if self.head(name).shifts), None)
+        name = next((name for name in self.head_slots if self.head(name).shifts or self.head(name).masks), None)
         if name is None:
             return self.combine(self(inputs))
         ids = inputs[f"{name}.ids"]
         head = self.head(name)
+        if isinstance(head, Masked):
+            return {name: head.figures(self({f"{name}.ids": ids})[name], inputs[f"{name}.targets"])}
         assert isinstance(head, NextToken)
         return {name: head.figures(self({f"{name}.ids": ids[:, :-1]})[name], ids[:, 1:])}
 
@@ -332,6 +335,13 @@ class TorchBackend:
         device = next(self.model.parameters()).device
         tensors = {name: _tensor(array).to(device) for name, array in inputs.items()}
         return {name: logits.float().cpu().numpy() for name, logits in self.model.answers(tensors).items()}
+
+    @torch.inference_mode()
+    def embed(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """The vector that the heads read of each row: its tokens' mean."""
+        device = next(self.model.parameters()).device
+        tokens = self.model.tokens({name: _tensor(array).to(device) for name, array in inputs.items()})
+        return {EMBEDDING: (tokens.values.mean(1) if tokens.members else pool(tokens)).float().cpu().numpy()}
 
 
 def _tensor(array: NDArray[np.generic]) -> Tensor:

@@ -12,13 +12,13 @@ from typing import Any
 from ceiba.base.files import hold
 from ceiba.base.memory import PeakMemory
 from ceiba.base.timing import Phases
-from ceiba.batches import Batches
+from ceiba.batches import Batches, masking_of
 from ceiba.bundle import ROWS, Bundle, open_bundle, write_bundle
 from ceiba.evaluate import RowScores, evaluate, fit_beside
 from ceiba.fields import Fields
 from ceiba.model import Model, TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
-from ceiba.prepare import Arrays, Splits, fit_fields, load_splits, prepare_arrays, profile
+from ceiba.prepare import Arrays, Splits, fit_fields, load_splits, prepare_arrays, profile, truncation_notes
 from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, thresholds_of
 from ceiba.report import card, render_html
 from ceiba.train import Trained, choose_thresholds, fit, run_folder
@@ -84,7 +84,8 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         report = evaluate(
             predictor, held, slices=recipe.evaluate.slices, baselines=baselines(), seed=seed, keep=rows.add
         )
-    report["notes"] = [*splits.notes, *(caution.text for caution in found.warnings), *trained.notes, *report["notes"]]
+    told = [*(caution.text for caution in found.warnings), *truncation_notes(arrays["train"], fields)]
+    report["notes"] = [*splits.notes, *told, *trained.notes, *report["notes"]]
     report |= {"title": recipe.title, "data": found.to_json(), "history": trained.history}
     report["recipe"] = recipe.to_yaml(folder / "bundle")
     report["cost"] |= {"seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters}
@@ -126,8 +127,9 @@ def learn(
     """A complete recipe's network, trained; `data` is the identity of the training rows."""
     answers, seed = answers_of(recipe, fields), recipe.train.seed
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
-    batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
-    valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
+    masking = masking_of(fields)
+    batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment, masking)
+    valid = Batches(arrays["valid"], recipe.train.batch_rows, seed, masking=masking)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}
     return model, fit(model, batches, valid, answers, recipe.train, folder, identity, resume, sinks)

@@ -6,6 +6,7 @@ To add one  augmentation: write its function in batches/augment.py, add one line
 from ceiba.batches.augment import AUGMENTATIONS, AugmentSpec
 from ceiba.batches.batch import Batch, Mix, gather
 from ceiba.batches.loader import Batches
+from ceiba.batches.masking import Masking, masking_of
 from ceiba.batches.order import epoch_order
 
-__all__ = ["AUGMENTATIONS", "AugmentSpec", "Batch", "Batches", "Mix", "epoch_order", "gather"]
+__all__ = ["AUGMENTATIONS", "AugmentSpec", "Batch", "Batches", "Masking", "Mix", "epoch_order", "gather", "masking_of"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ceiba.batches.ahead import ahead
 from ceiba.batches.augment import OFF, AugmentSpec, augment
 from ceiba.batches.batch import Batch, gather
+from ceiba.batches.masking import Masking
 from ceiba.batches.order import epoch_order, ordered
 from ceiba.fields import Ragged
 from ceiba.prepare import Arrays
@@ -26,6 +27,8 @@ class Batches:
     augment: AugmentSpec = OFF
     workers: int = 0
     """Threads that make batches ahead; whatever their number, the batches are the same bit for bit."""
+    masking: Masking | None = None
+    """What hides tokens, where they are what is learnt."""
 
     @property
     def per_epoch(self) -> int:
@@ -57,7 +60,7 @@ class Batches:
 
     def make(self, positions: NDArray[np.int64], epoch: int, share: tuple[int, int] = (0, 1)) -> Batch:
         """One augmented batch, or one process's share of it."""
-        batch = self._own(self.arrays.at_epoch(self.seed, epoch), positions, share)
+        batch = self._own(self.arrays.at_epoch(self.seed, epoch), positions, share, epoch)
         return augment(batch, self.augment, self.seed, epoch)
 
     def largest(self, size: int = 1) -> Batch:
@@ -73,12 +76,13 @@ class Batches:
         """
 
         def make(positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], Batch]:
-            return positions[share[0] :: share[1]], self._own(self.arrays, positions, share)
+            return positions[share[0] :: share[1]], self._own(self.arrays, positions, share, None)
 
         yield from ahead(make, ordered(self.arrays.num_rows, self.batch_rows, self.lengths()), self.workers)
 
-    def _own(self, arrays: Arrays, positions: NDArray[np.int64], share: tuple[int, int]) -> Batch:
+    def _own(self, arrays: Arrays, positions: NDArray[np.int64], share: tuple[int, int], epoch: int | None) -> Batch:
         """A process's rows of a batch, or one that weighs nothing, so that all processes take the same steps."""
         own = positions[share[0] :: share[1]]
         batch = gather(arrays, own if len(own) else positions[:1])
-        return batch if len(own) else replace(batch, weight=torch.zeros(1))
+        batch = batch if len(own) else replace(batch, weight=torch.zeros(1))
+        return batch if self.masking is None else self.masking(batch, self.seed, epoch)

@@ -15,13 +15,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--slices", default="", metavar="COLUMNS", help="columns, comma-separated, to measure by")
     parser.add_argument("--out", metavar="DIR", help="write report.html and report.json there")
     parser.add_argument("--files", metavar="DIR|ZIP", help="folder or archive with the files that cells name")
+    parser.add_argument("--choices", metavar="COLUMN", help="multiple choice by a language model: lists of choices")
+    parser.add_argument("--prompt", default="prompt", metavar="COLUMN", help="the questions (default: prompt)")
+    parser.add_argument("--answer", default="answer", metavar="COLUMN", help="the right choices (default: answer)")
     given = parser.parse_args(arguments)
     open_model = resolve("ceiba.cli.opening:open_model")
-    report = resolve("ceiba.evaluate:evaluate_data")(
-        open_model(given.bundle, given.files), given.data, [name for name in given.slices.split(",") if name]
-    )
+    model = open_model(given.bundle, given.files)
+    if given.choices:
+        measure = resolve("ceiba.evaluate:evaluate_choices")
+        report = measure(model, given.data, given.prompt, given.choices, given.answer)
+    else:
+        slices = [name for name in given.slices.split(",") if name]
+        report = resolve("ceiba.evaluate:evaluate_data")(model, given.data, slices)
     print(metric_table(report))
-    if given.out:
+    if given.out and not given.choices:
         write_json(Path(given.out) / "report.json", report)
         write_bytes(Path(given.out) / "report.html", resolve("ceiba.report:render_html")(report).encode())
         print(f"Report: {Path(given.out) / 'report.html'}")

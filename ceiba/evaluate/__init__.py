@@ -6,6 +6,7 @@ To add one  write the section in sections.py, or the quick model in quick.py; a 
 
 from ceiba.evaluate.baseline import Baselines, fit_baselines
 from ceiba.evaluate.beside import fit_beside
+from ceiba.evaluate.choices import evaluate_choices
 from ceiba.evaluate.data import evaluate_data
 from ceiba.evaluate.evaluate import evaluate
 from ceiba.evaluate.gather import Answers
@@ -18,6 +19,7 @@ __all__ = [
     "EvaluateSpec",
     "RowScores",
     "evaluate",
+    "evaluate_choices",
     "evaluate_data",
     "fit_baselines",
     "fit_beside",

@@ -40,7 +40,7 @@ def fit_beside(
         return lambda: None
     pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
     if text := next((name for name, answer in answers.items() if answer.kind == "text"), None):
-        counted = pool.submit(fit_text_baselines, train, fields, text)
+        counted = pool.submit(fit_text_baselines, train, held, fields, text)
         pool.shutdown(wait=False)
         return counted.result
     if any(answer.kind == "tags" for answer in answers.values()):

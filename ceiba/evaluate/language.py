@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.evaluate.contamination import contamination_notes
 from ceiba.evaluate.ngram import Ngrams, count_ngrams
 from ceiba.fields import Fields, TokenField, joined, measured_rows, stream
 from ceiba.read import Frame, are_lines
@@ -29,7 +30,7 @@ def text_field(fields: Fields, name: str) -> TokenField:
 def text_truth(frame: Frame, name: str, one: TokenField, tokens: Array) -> Array:
     """(row, 2): tokens that are predicted, and bytes of UTF-8, 0 where tokens do not tell the text; NaN for a row with
     nothing to predict. Of the lines of one text, each window has its share of all bytes."""
-    if not _comes_back(frame, name, one):
+    if one.masked or not _comes_back(frame, name, one):
         size: Array = np.zeros(len(tokens))
     elif are_lines(frame, name):
         whole = sum(count for _, count in stream(one, frame.column(name), lines=True))
@@ -59,7 +60,8 @@ class TextBaselines:
         """{"constant" | "quick": {output: mean surprise a token}} of each row that is measured."""
         found: dict[str, dict[str, Array]] = {"constant": {}, "quick": {}}
         for name, model in self.models.items():
-            for baseline, most in (("constant", 1), ("quick", None)):
+            few = text_field(self.fields, name).masked  # runs say what follows, not what stands between
+            for baseline, most in (("constant", 1), ("quick", None))[: 1 if few else 2]:
                 found[baseline][name] = self._surprise(frame, name, model, most)
         return found
 
@@ -88,8 +90,8 @@ class TextBaselines:
         }
 
 
-def fit_text_baselines(train: Frame, fields: Fields, name: str) -> TextBaselines:
-    """Count the tokens of the training text, and the runs of them."""
+def fit_text_baselines(train: Frame, held: Mapping[str, Frame], fields: Fields, name: str) -> TextBaselines:
+    """Count the tokens of the training text, and the runs of them; look for held-out texts that it holds already."""
     one = text_field(fields, name)
     parts: list[Array] = []
     counted = 0
@@ -98,5 +100,7 @@ def fit_text_baselines(train: Frame, fields: Fields, name: str) -> TextBaselines
         counted += len(parts[-1])
         if counted >= MOST_TOKENS:
             break
-    notes = (f"The n-grams of '{name}' were counted in its first {counted:,} tokens",) if counted >= MOST_TOKENS else ()
+    notes = contamination_notes(train, held, name)
+    if counted >= MOST_TOKENS:
+        notes += (f"The n-grams of '{name}' were counted in its first {counted:,} tokens",)
     return TextBaselines(fields, {name: count_ngrams(np.concatenate(parts), one.vocab)}, notes)

@@ -46,7 +46,7 @@ class TagBaselines:
 
     def scores(self, frame: Frame) -> dict[str, dict[str, Array]]:
         """{"constant" | "quick": {output: counts of every row}}."""
-        parts = [as_words(chunk) for chunk in frame.column(self.words)]
+        parts = [as_words(chunk) for chunk in frame.column(self.fields.column(self.words))]
         found: dict[str, dict[str, Array]] = {"constant": {}, "quick": {}}
         for name, most in self.most.items():
             known = self.of_word[name]
@@ -77,7 +77,7 @@ def fit_tag_baselines(train: Frame, fields: Fields) -> TagBaselines:
     for name, field in fields.outputs.items():
         counts: dict[str, Counter[int]] = defaultdict(Counter)
         total: Counter[int] = Counter()
-        for batch in train.batches((words, name)):
+        for batch in train.batches((fields.column(words), name)):
             tags = field.target(batch.column(1))
             assert isinstance(tags, Ragged)
             for word, tag in zip(as_words(batch.column(0))[0], tags.values.tolist(), strict=True):

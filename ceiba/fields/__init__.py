@@ -25,7 +25,7 @@ from ceiba.fields.image import ImageField, ImageSpec
 from ceiba.fields.image import check as check_image
 from ceiba.fields.ngrams import NgramField, NgramSpec
 from ceiba.fields.number import NumberField, NumberSpec
-from ceiba.fields.pieces import Pieces, in_pieces
+from ceiba.fields.pieces import EVERY, Pieces, in_pieces
 from ceiba.fields.record import TABLE, Fields
 from ceiba.fields.set import SetField, SetSpec
 from ceiba.fields.stream import Windows, joined, measured_rows, stream
@@ -34,6 +34,7 @@ from ceiba.fields.tokens import TokenField
 from ceiba.fields.vector import VectorField, VectorSpec
 
 __all__ = [
+    "EVERY",
     "FIELDS",
     "TABLE",
     "TABLE_KINDS",

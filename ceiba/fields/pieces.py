@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba.fields.field import Ragged
+from ceiba.fields.field import Array, Ragged
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +22,23 @@ class Pieces(Ragged):
         sums = np.zeros((self.num_rows, *values.shape[1:]))
         np.add.at(sums, self.owners, values)
         return sums
+
+
+EVERY = 7
+"""Where tokens are hidden to be told: about as many as in training, and always the same."""
+
+
+def hidden(rows: Sequence[NDArray[np.int32]], width: int, mask: int) -> dict[str, Array | Ragged]:
+    """Rows of tokens in pieces of at most width, every seventh token hidden: `ids`, and `targets` where one is."""
+    places = [(owner, start) for owner, row in enumerate(rows) for start in range(0, len(row), width)]
+    found = [rows[owner][start : start + width] for owner, start in places]
+    chosen = [np.arange(len(piece)) % EVERY == EVERY // 2 for piece in found]
+    owners = np.array([owner for owner, _ in places], dtype=np.int64)
+    offsets = np.cumsum([0, *map(len, found)], dtype=np.int64)
+    tokens = np.concatenate([np.zeros(0, np.int32), *found])
+    told = np.concatenate([np.zeros(0, np.bool_), *chosen])
+    ids, targets = np.where(told, np.int32(mask), tokens), np.where(told, tokens, np.int32(0))
+    return {name: Pieces(part, offsets, owners, len(rows)) for name, part in (("ids", ids), ("targets", targets))}
 
 
 def in_pieces(rows: Sequence[NDArray[np.int32]], width: int) -> Pieces:

@@ -41,8 +41,11 @@ class TextSpec(FieldSpec):
     whole: bool = False
     """Whether a row is read whole, in pieces of max_tokens; so it is where a text is its own target."""
 
+    masked: bool = False
+    """Whether some tokens are hidden, to be told; so it is under the head masked."""
+
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> Field:
         options: TokenizerSpec | NgramSpec = self.tokenizer
         if isinstance(options, NgramSpec):
             return options.fit(column, self.max_tokens, seed)
-        return fit_tokens(options, column, self.max_tokens, seed, self.whole)
+        return fit_tokens(options, column, self.max_tokens, seed, self.whole, self.masked)

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ceiba.base.errors import RecipeError
 from ceiba.fields.characters import MAX_CHARACTERS, clean_text
 from ceiba.fields.columns import no_values
 from ceiba.fields.field import Encoded, Field, Layout, Ragged, TextLayout
-from ceiba.fields.pieces import in_pieces
+from ceiba.fields.pieces import hidden, in_pieces
 from ceiba.fields.sample import Sample
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.fields.tokenizers import END, MASK, TOKENIZERS, FolderSpec, LearntSpec, TokenizerSpec
@@ -56,6 +57,8 @@ class TokenField(Field):
     """What a special token is for (end, mask, begin, ...) → its id."""
     whole: bool = False
     """Whether a row is read whole, in pieces of max_tokens, as a language model does, or cut."""
+    masked: bool = False
+    """Whether some tokens are hidden, to be told from those on both sides."""
     chat_template: str | None = dataclasses.field(default=None, repr=False)
     """How a folder's author lays out a chat: a template in Jinja, somebody else's code."""
 
@@ -114,9 +117,15 @@ class TokenField(Field):
         first = [self.special["end"]] if framed and "end" in self.special else []
         return [np.array(first + ids, dtype=np.int32) for ids in self.token_ids(self.clean(column).to_pylist())]
 
+    def pieces(self, rows: Sequence[NDArray[np.int32]]) -> Encoded:
+        """Rows of any length as a language model is measured on them."""
+        if self.masked:
+            return hidden(rows, self.max_tokens, self.special["mask"])
+        return {"ids": in_pieces(rows, self.max_tokens)}
+
     def encode(self, column: pa.Array) -> Encoded:
         if self.whole:
-            return {"ids": in_pieces(self.whole_rows(column), self.max_tokens)}
+            return self.pieces(self.whole_rows(column))
         texts = self.clean(column)
         rows: list[NDArray[np.int32]] = []
         for start in range(0, len(texts), SLICE_ROWS):
@@ -132,6 +141,7 @@ class TokenField(Field):
         return {
             "kind": self.kind, "tokenizer": self.options.model_dump(mode="json"), "max_tokens": self.max_tokens,
             "vocab": self.vocab, "shift": self.shift, "special": dict(self.special), "whole": self.whole,
+            "masked": self.masked,
         }  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
@@ -144,12 +154,18 @@ class TokenField(Field):
         template = files[TEMPLATE_FILE].decode() if TEMPLATE_FILE in files else None
         return cls(
             TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), files[FILE].decode(),
-            int(value["vocab"]), int(value["shift"]), dict(value["special"]), bool(value["whole"]), template,
+            int(value["vocab"]), int(value["shift"]), dict(value["special"]), bool(value["whole"]),
+            bool(value["masked"]), template,
         )  # fmt: skip
 
 
 def fit_tokens(
-    options: TokenizerSpec, column: Iterable[pa.Array], max_tokens: int | None, seed: int, whole: bool = False
+    options: TokenizerSpec,
+    column: Iterable[pa.Array],
+    max_tokens: int | None,
+    seed: int,
+    whole: bool = False,
+    masked: bool = False,
 ) -> TokenField:
     """Learn the tokens of a stream of texts, or read them from a folder; from a sample of it how long texts are.
 
@@ -167,10 +183,14 @@ def fit_tokens(
         roles = {OWN_ROLES[token]: own[token] for token in options.special if token in OWN_ROLES}
         vocab = tokenizer.get_vocab_size()
         field, most = TokenField(options, MOST_TOKENS, tokenizer.to_str(), vocab, special=roles), MOST_TOKENS
+    if masked and "mask" not in field.special:
+        raise RecipeError("A tokenizer must have a token that hides others for the head masked", "none", "Use another")
     known = [text for text in sample.values().tolist() if text]
     if not known:
         raise no_values("must hold text")
-    return dataclasses.replace(field, max_tokens=max_tokens or _usual_length(field, known, most), whole=whole)
+    return dataclasses.replace(
+        field, max_tokens=max_tokens or _usual_length(field, known, most), whole=whole, masked=masked
+    )
 
 
 def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:

@@ -11,6 +11,8 @@ from ceiba.heads.contrastive import info_nce as info_nce
 from ceiba.heads.head import Head as Head
 from ceiba.heads.head import OutputLayout as OutputLayout
 from ceiba.heads.labels import LabelsSpec as LabelsSpec
+from ceiba.heads.masked import Masked as Masked
+from ceiba.heads.masked import MaskedSpec as MaskedSpec
 from ceiba.heads.next_token import NextToken as NextToken
 from ceiba.heads.next_token import NextTokenSpec as NextTokenSpec
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
@@ -22,6 +24,7 @@ HEADS: dict[str, type[Spec]] = {
     "classes": ClassesSpec,
     "labels": LabelsSpec,
     "next_token": NextTokenSpec,
+    "masked": MaskedSpec,
     "tags": TagsSpec,
 }
 """Name → spec."""

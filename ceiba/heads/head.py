@@ -40,6 +40,8 @@ class Head(nn.Module, ABC):
     """The kind of answer its logits become, a name in ANSWERS."""
     per_token: ClassVar[bool] = False
     """Whether it answers for each token of one group."""
+    masks: ClassVar[bool] = False
+    """Whether it tells tokens that were hidden."""
     shifts: ClassVar[bool] = False
     """Whether it says of each token which one comes next, so that no token may know of those after it."""
     tied: bool = False

@@ -128,7 +128,13 @@ class NextToken(TokenHead):
         self, logits: Float[Tensor, "batch token vocab"], target: Int[Tensor, "batch token"]
     ) -> Float[Tensor, "batch 2"]:
         """Each row's -Σ log p of its tokens, in nats, and how many there are."""
-        wide = logits.float()
-        place = target.flatten().long()
-        losses = F.cross_entropy(wide.flatten(0, 1), place, ignore_index=0, reduction="none").view(target.shape)
-        return torch.stack([losses.sum(1), (target > 0).sum(1).float()], 1)
+        return row_figures(logits, target)
+
+
+def row_figures(
+    logits: Float[Tensor, "batch token vocab"], target: Int[Tensor, "batch token"]
+) -> Float[Tensor, "batch 2"]:
+    """Each row's -Σ log p of its targets, in nats, and how many there are."""
+    place = target.flatten().long()
+    losses = F.cross_entropy(logits.float().flatten(0, 1), place, ignore_index=0, reduction="none").view(target.shape)
+    return torch.stack([losses.sum(1), (target > 0).sum(1).float()], 1)

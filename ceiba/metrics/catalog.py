@@ -25,6 +25,9 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("Accuracy", "higher", "Share of rows answered right."),
+    "accuracy_by_bytes": Metric(
+        "Accuracy by bytes", "higher", "Share of rows answered right, each choice weighed by its length."
+    ),
     "balanced_accuracy": Metric("Balanced accuracy", "higher", "Mean over the classes of the share of each found."),
     "roc_auc": Metric("ROC AUC", "higher", "Chance that a positive row is scored above a negative one."),
     "average_precision": Metric("Average precision", "higher", "Mean precision over the recalls reached."),

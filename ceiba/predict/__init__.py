@@ -5,6 +5,6 @@ To add one  a backend is any callable {part: array} → {output: logits}; a form
 
 from ceiba.predict.files import WRITERS, predict_file
 from ceiba.predict.onnx import OnnxBackend, open_onnx
-from ceiba.predict.predictor import Backend, Predictor
+from ceiba.predict.predictor import EMBEDDING, Backend, Predictor
 
-__all__ = ["WRITERS", "Backend", "OnnxBackend", "Predictor", "open_onnx", "predict_file"]
+__all__ = ["EMBEDDING", "WRITERS", "Backend", "OnnxBackend", "Predictor", "open_onnx", "predict_file"]

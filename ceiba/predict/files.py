@@ -60,9 +60,11 @@ def _write_csv(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch],
 
 
 def _flat(column: pa.Array) -> pa.Array:
-    """A list as one text, since a text table has no lists."""
+    """A list as one text, since a text table has no lists; one of structures as JSON."""
     if not pa.types.is_nested(column.type):
         return column
+    if pa.types.is_list(column.type) and pa.types.is_struct(column.type.value_type):
+        return pa.array([json.dumps(value, ensure_ascii=False) for value in column.to_pylist()], pa.string())
     return pc.binary_join(column.cast(pa.list_(pa.string())), LIST_MARK)
 
 

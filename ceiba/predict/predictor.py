@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Self
 
@@ -11,12 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from ceiba.answers import Answer, load_answer
+from ceiba.answers import Answer, NumberAnswer, load_answer
 from ceiba.answers.tags import NO_WORD
-from ceiba.base.errors import BundleError, CeibaError, DataError, listed, nearest
+from ceiba.base.errors import BundleError, CeibaError, DataError, InputError, listed, nearest
 from ceiba.bundle import META, Bundle
 from ceiba.clean import Cleaner, CleanOption
-from ceiba.fields import Encoded, Fields, Pieces, Ragged, TokenField, in_pieces, measured_rows
+from ceiba.fields import Encoded, Fields, Pieces, Ragged, TokenField, measured_rows
 from ceiba.fields.slices import first_bad_row, slice_rows, sliced
 from ceiba.predict.forms import rows_and_form
 from ceiba.read import Frame, ReadSpec, are_lines
@@ -30,6 +30,9 @@ BATCH_TOKENS = 1 << 16
 """Tokens of a batch, padding included, at most: what a network makes of them is many times as large."""
 BATCH_PIXELS = 1 << 20
 """The same for the values of pixels."""
+
+EMBEDDING = "embedding"
+"""What an embedding backend answers."""
 
 Array = NDArray[Any]
 Backend = Callable[[dict[str, Array]], Mapping[str, Array]]
@@ -127,7 +130,8 @@ class Predictor:
         """
         self.check(frame)
         parts: dict[str, list[Array]] = {name: [] for name in self.answers}
-        lines = next((name for name in self.fields.inputs if name in frame.names and are_lines(frame, name)), None)
+        whole = [name for name, one in self.fields.inputs.items() if getattr(one, "whole", False)]
+        lines = next((name for name in whole if are_lines(frame, name)), None)
         ways = self.windows(frame, self._read(frame, ())) if lines is None else self._on_lines(frame, lines)
         for _, logits in ways:
             for name, values in logits.items():
@@ -139,7 +143,7 @@ class Predictor:
         field = self.fields.inputs[name]
         assert isinstance(field, TokenField)
         for rows in measured_rows(field, frame.column(name), lines=True):
-            yield None, self.run({f"{name}.ids": in_pieces(rows, field.max_tokens)})
+            yield None, self.run({f"{name}.{part}": values for part, values in field.pieces(rows).items()})
 
     def stream(self, frame: Frame, keep: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Answers in the order of the rows, a window at a time, behind the columns that are kept; ids always are.
@@ -170,6 +174,28 @@ class Predictor:
         frame, names, form = rows_and_form(rows, wanted, kinds, self.reading)
         self.check(frame, names)
         return form(pa.Table.from_batches(list(self.stream(frame)) or [self._no_answers(frame)]))
+
+    def embed(self, rows: Any) -> NDArray[np.float32]:
+        """A vector a row, (row, dim): what the network makes of its inputs before any head; rows in any form.
+
+        Rows that mean alike to the network lie close together, for search and for models of other kinds.
+
+        Raises: DataError as `encode` does; InputError for an exported model, or one that reads its rows in pieces.
+        """
+        embed = getattr(self.backend, "embed", None)
+        if embed is None:
+            raise InputError(
+                "embed needs the trained network", "an exported one", "Open the bundle that training wrote"
+            )
+        if any(getattr(one, "whole", False) for one in self.fields.inputs.values()):
+            raise InputError("embed needs a network that reads a row at once", "a language model", "Use another bundle")
+        wanted = (*self.columns, *self.ids)
+        kinds = {self.fields.column(name): one.kind for name, one in self.fields.inputs.items()}
+        frame, names, _ = rows_and_form(rows, wanted, kinds, self.reading)
+        self.check(frame, names)
+        bare = replace(self, backend=embed, answers={EMBEDDING: NumberAnswer(0.0, 1.0)})
+        vectors: NDArray[np.float32] = bare.logits(frame)[EMBEDDING]
+        return vectors
 
     def check(self, frame: Frame, names: Sequence[str] | None = None) -> None:
         """Raises: DataError if the frame lacks a column; `names` are those of all columns there were."""

@@ -11,6 +11,7 @@ from ceiba.prepare.kinds import infer_kinds
 from ceiba.prepare.profile import Profile, profile
 from ceiba.prepare.spec import IN_MEMORY, DataSpec, SplitSpec
 from ceiba.prepare.split import Splits, fold_splits, load_splits
+from ceiba.prepare.truncated import truncation_notes
 
 __all__ = [
     "IN_MEMORY",
@@ -29,4 +30,5 @@ __all__ = [
     "prepare_arrays",
     "profile",
     "suggest_cleaning",
+    "truncation_notes",
 ]

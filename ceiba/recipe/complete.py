@@ -18,7 +18,7 @@ from ceiba.trunks import TRUNKS
 DEFAULT_ENCODERS = {"image": "cnn", "words": "lstm"}
 HEAD_ANSWERS = {
     "regression": "number", "binary": "binary", "classes": "classes", "labels": "labels",
-    "next_token": "text", "tags": "tags",
+    "next_token": "text", "masked": "text", "tags": "tags",
 }  # fmt: skip
 NGRAMS = "ngrams"
 BAG = "bag"

@@ -64,7 +64,12 @@ def _text(one: OutputSpec) -> TextSpec:
         tokenizer = tokenizer.model_copy(update={"template": False})
     else:
         raise RecipeError("A language model needs tokens in reading order", tokenizer.type, "Use bpe, or leave it out")
-    told = {"tokenizer": tokenizer, "max_tokens": field.max_tokens or CONTEXT, "whole": True}
+    told = {
+        "tokenizer": tokenizer,
+        "max_tokens": field.max_tokens or CONTEXT,
+        "whole": True,
+        "masked": one.head.type == "masked",
+    }
     return field.model_copy(update=told)
 
 

@@ -100,3 +100,25 @@ def test_label_smoothing_is_that_of_torch() -> None:
     torch.testing.assert_close(total / weight, expected)
     with pytest.raises(RecipeError, match="ensemble"):
         NextTokenSpec().build(OutputLayout("text", VOCAB), DIM, 3)
+
+
+def test_hidden_tokens_are_told_from_both_sides_and_alone_have_a_loss() -> None:
+    spec = ModelSpec(
+        dim=DIM, encoders={"text": {**TRANSFORMER, "layers": 2, "positions": "learned"}}, heads={"text": "masked"}
+    )
+    model = build_model(spec, {"text": TextLayout(VOCAB, CONTEXT, False)}, {"text": OutputLayout("text", VOCAB)}).eval()
+    tokens, target = ids(), torch.zeros(ROWS, CONTEXT, dtype=torch.int32)
+    target[0, 2], target[2, 5] = 4, 7
+    logits = model({"text.ids": tokens})["text"]
+    loss, sums = model.loss({"text.ids": tokens}, {"text": target})
+    log_p = logits.log_softmax(-1)
+    torch.testing.assert_close(loss, -(log_p[0, 2, 4] + log_p[2, 5, 7]) / 2)
+    assert sums["text"][1] == 2
+    changed = tokens.clone()
+    changed[:, -1] = ids(seed=1)[:, -1]
+    assert not torch.allclose(model({"text.ids": changed})["text"][:, 0], logits[:, 0])
+    found = model.answers({"text.ids": tokens, "text.targets": target})["text"]
+    torch.testing.assert_close(found[:, 1], torch.tensor([1.0, 0.0, 1.0, 0.0]))
+    torch.testing.assert_close(found[2, 0], -log_p[2, 5, 7])
+    loss.backward()
+    assert [name for name, one in model.named_parameters() if one.grad is None or not one.grad.any()] == []

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ceiba.evaluate.contamination import contamination_notes, overlaps
 from ceiba.evaluate.ngram import count_ngrams
 from ceiba.metrics import figures
+from ceiba.read import open_frame
 
 
 def plain(training: list[int], vocab: int, history: tuple[int, ...], word: int) -> float:
@@ -53,3 +55,22 @@ def test_figures_weigh_each_token_alike_however_rows_are_cut() -> None:
     assert set(without) == {"loss", "perplexity"}
     some = figures("text", np.where([[True], [False], [True]], truth, np.nan), nats / tokens)
     assert some["loss"]["value"] == pytest.approx(11 / 5)
+
+
+def test_texts_that_training_has_met_are_counted() -> None:
+    words = [f"w{place}" for place in range(40)]
+    train = open_frame({"text": [" ".join(words), "something else entirely"]})
+    copied = " ".join(["begin", *words[5:18], "end"])
+    close = " ".join(["begin", *words[5:17], "end of it"])
+    held = {"test": open_frame({"text": [copied, copied.upper(), close, "short", None]}), "valid": train}
+    assert overlaps(train, held, "text") == {"test": (2, 3), "valid": (1, 1)}
+    assert contamination_notes(train, {"test": held["test"]}, "text")[0].startswith("test: 2 of 3 texts")
+    assert contamination_notes(train, {"test": open_frame({"text": [close]})}, "text") == ()
+
+
+def test_runs_of_characters_are_counted_where_blanks_part_no_words() -> None:
+    text = "".join(chr(0x4E00 + place) for place in range(120))
+    train = open_frame({"text": [text]})
+    assert overlaps(train, {"test": open_frame({"text": [text[30:85], text[30:79] + "x" * 9]})}, "text") == {
+        "test": (1, 2)
+    }

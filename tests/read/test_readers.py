@@ -35,6 +35,15 @@ def put_lines(path: Path, count: int) -> None:
     path.write_text("".join(f"{row['t']}\n" for row in ROWS[:count]))
 
 
+def put_conll(path: Path, count: int) -> None:
+    path.write_text("".join(f"word{row['n']} O\n\n" for row in ROWS[:count]))
+
+
+def put_wiki(path: Path, count: int) -> None:
+    pages = [f"<page><title>{row['n']}</title><text>{row['t']}</text></page>" for row in ROWS[:count]]
+    path.write_text(f"<mediawiki>{''.join(pages)}</mediawiki>")
+
+
 def put_json(path: Path, count: int) -> None:
     path.write_text(json.dumps(ROWS[:count]))
 
@@ -88,6 +97,7 @@ SAMPLES: dict[str, Callable[[Path, int], None]] = {
     "csv": put_text(","), "tsv": put_text("\t"), "tab": put_text("\t"), "data": put_text(";"), "dat": put_text("|"),
     "txt": put_lines, "text": put_lines, "json": put_json, "jsonl": put_jsonl, "ndjson": put_jsonl,
     "parquet": put_parquet, "pq": put_parquet, "arrow": put_arrow, "feather": put_arrow, "ipc": put_arrow,
+    "conll": put_conll, "bio": put_conll, "xml": put_wiki, "wiki": put_wiki,
     "sqlite": put_sqlite, "sqlite3": put_sqlite, "db": put_sqlite, "idx": put_idx, "zip": put_zip, "tar": put_tar,
 }  # fmt: skip
 BINARY = ("parquet", "pq", "arrow", "feather", "ipc", "sqlite", "sqlite3", "db", "idx", "zip", "tar")
@@ -119,7 +129,7 @@ def test_a_frame_is_re_readable_selectable_and_known_by_its_content(tmp_path: Pa
     assert len(frame.identity) == 64
     assert str(path) == frame.origin or name == "zip"
     assert path.read_bytes() == before
-    if name not in ("idx", "tar", "txt", "text"):
+    if name not in ("idx", "tar", "txt", "text", "conll", "bio", "xml", "wiki"):
         assert first.to_pylist() == ROWS[:count]
 
 
