@@ -128,7 +128,7 @@ def learn(
     answers, seed = answers_of(recipe, fields), recipe.train.seed
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
     masking = masking_of(fields)
-    batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment, masking)
+    batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment, masking=masking)
     valid = Batches(arrays["valid"], recipe.train.batch_rows, seed, masking=masking)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}

@@ -8,7 +8,7 @@ import pytest
 
 import ceiba
 from ceiba import cli
-from ceiba.cli import opening
+from ceiba.cli import export, opening
 
 PACKAGE = Path(ceiba.__file__).parent
 FLOORS = {
@@ -97,6 +97,7 @@ def test_each_room_opens_with_its_card(room: str) -> None:
 
 def test_every_name_that_is_imported_by_string_exists() -> None:
     named = [target for target, _ in cli.VERBS.values()] + list(ceiba.PUBLIC.values()) + list(opening.BACKENDS.values())
+    named += list(export.TARGETS.values())
     for target in named:
         assert callable(cli.resolve(target)), target
 

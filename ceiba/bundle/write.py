@@ -1,6 +1,6 @@
 """Writing: everything goes into a temporary sibling, which is sealed and renamed when it is whole."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -87,17 +87,22 @@ def write_bundle(
 
 
 def derive_bundle(
-    parent: Bundle, target: Path, files: Mapping[str, bytes], meta: Mapping[str, Any] | None = None
+    parent: Bundle,
+    target: Path,
+    files: Mapping[str, bytes],
+    meta: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
 ) -> Path:
-    """A new bundle like its parent, with some files added or replaced and some of its statements changed.
+    """A new bundle like its parent, with some files added, replaced or left out and some of its statements changed.
 
     Raises: InputError if the target exists, BundleError if a file would leave the bundle.
     """
     names = {path.relative_to(parent.folder).as_posix(): path for path in files_below(parent.folder)}
     with write_folder(Path(target)) as folder:
-        replaced = {name for name in names if name in files or (WEIGHTS in files and is_weights(name))}
+        gone = {*files, *without}
+        gone |= {name for name in names if WEIGHTS in gone and is_weights(name)}
         for name, path in names.items():
-            if name not in (MANIFEST, MANIFEST + ".sig", META) and name not in replaced:
+            if name not in (MANIFEST, MANIFEST + ".sig", META) and name not in gone:
                 write_bytes(folder / name, path.read_bytes())
         stated = parent.meta | {"libraries": library_versions(), "parents": _ancestors([parent])}
         write_json(folder / META, stated | dict(meta or {}))

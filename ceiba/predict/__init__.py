@@ -5,6 +5,18 @@ To add one  a backend is any callable {part: array} → {output: logits}; a form
 
 from ceiba.predict.files import WRITERS, predict_file
 from ceiba.predict.onnx import OnnxBackend, open_onnx
+from ceiba.predict.parity import kept_rows, recheck, relative_error
 from ceiba.predict.predictor import EMBEDDING, Backend, Predictor
 
-__all__ = ["EMBEDDING", "WRITERS", "Backend", "OnnxBackend", "Predictor", "open_onnx", "predict_file"]
+__all__ = [
+    "EMBEDDING",
+    "WRITERS",
+    "Backend",
+    "OnnxBackend",
+    "Predictor",
+    "kept_rows",
+    "open_onnx",
+    "predict_file",
+    "recheck",
+    "relative_error",
+]

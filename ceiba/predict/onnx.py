@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ceiba.base.errors import BundleError, listed
 from ceiba.base.optional import require
 from ceiba.bundle import ONNX, Bundle
+from ceiba.predict.parity import recheck
 
 DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -60,11 +61,13 @@ class OnnxBackend:
 
 
 def open_onnx(bundle: Bundle, threads: int = 0) -> OnnxBackend:
-    """A bundle served through onnxruntime.
+    """A bundle served through onnxruntime, after a brief look that it still answers as when it was exported.
 
-    Raises: BundleError if it was not exported.
+    Raises: BundleError if it was not exported, or answers otherwise on this machine.
     """
     path = bundle.onnx_path
     if path is None:
         raise BundleError(f"{bundle.folder} must hold {ONNX}", "no such file", "Run: ceiba export BUNDLE --to onnx")
-    return OnnxBackend(path, threads)
+    backend = OnnxBackend(path, threads)
+    recheck(bundle, backend)
+    return backend
