@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": ("ceiba.cli.evaluate:main", "measure a bundle on data"),
     "predict": ("ceiba.cli.predict:main", "answer the rows of a file"),
     "export": ("ceiba.cli.export:main", "turn a bundle into what other runtimes run, and prove that it answers alike"),
+    "import": ("ceiba.cli.import_onnx:main", "turn an ONNX file of any framework into a bundle"),
     "report": ("ceiba.cli.report:main", "show where the report of a bundle is, or its figures"),
     "runs": ("ceiba.cli.runs:main", "list what was trained, or compare runs"),
     "schema": ("ceiba.cli.schema:main", "print the JSON Schema of a recipe"),

@@ -5,6 +5,7 @@ Never       training, metrics, the bundle it was given.
 To add one  write export/<target>.py with `(bundle, out) -> figures`, add one line to TARGETS in cli/export.py."""
 
 from ceiba.export.bundle import export_onnx
+from ceiba.export.foreign import import_onnx
 from ceiba.export.graph import onnx_bytes
 from ceiba.export.parity import check_parity, parity_report
 from ceiba.export.probes import Probe, probes, random_parts
@@ -15,6 +16,7 @@ __all__ = [
     "check_parity",
     "export_onnx",
     "export_torch",
+    "import_onnx",
     "onnx_bytes",
     "parity_report",
     "probes",

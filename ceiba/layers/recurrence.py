@@ -82,6 +82,14 @@ def reorder(
     return values.gather(1, order.unsqueeze(-1).expand(-1, -1, values.shape[2]))
 
 
+def opened(values: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]) -> Tensor:
+    """The same vectors. The exporter takes the time of its example for that of every run, and whatever reads it later
+    is frozen; read through an index of the mask's own length, it is open again."""
+    if not torch.compiler.is_exporting():
+        return values
+    return reorder(values, torch.arange(mask.shape[1], device=mask.device).expand(mask.shape))
+
+
 class Recurrent(nn.Module):
     """Layers of recurrent cells, each read forward and, if bidirectional, backward too. Weights start as torch's."""
 
@@ -99,7 +107,7 @@ class Recurrent(nn.Module):
         order = turned_round(mask) if self.backwards else None
         for place, layer in enumerate(self.forwards):
             below = values if place == 0 else self.dropout(values)
-            values = layer(below)[0]
+            values = opened(layer(below)[0], mask)
             if order is not None:
                 back = self.backwards[place](reorder(below, order))[0]
                 values = torch.cat([values, reorder(back, order)], -1)
