@@ -1,5 +1,5 @@
-"""Every encoder × trunk with all heads, each by itself through the export gate: the largest relative error at batches of
-1, 2, 7 and 64 rows, of one token, few, the longest and longer. `python -m bench.parity [KIND]`; minutes."""
+"""Every encoder × trunk with all heads, each by itself through the export gate: the largest relative error at batches
+of 1, 2, 7 and 64 rows, of one token, few, the longest and longer. `python -m bench.parity [KIND]`; minutes."""
 
 import sys
 import time
