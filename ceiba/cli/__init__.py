@@ -19,6 +19,7 @@ VERBS = {
     "predict": ("ceiba.cli.predict:main", "answer the rows of a file"),
     "export": ("ceiba.cli.export:main", "turn a bundle into what other runtimes run, and prove that it answers alike"),
     "import": ("ceiba.cli.import_onnx:main", "turn an ONNX file of any framework into a bundle"),
+    "compress": ("ceiba.cli.compress:main", "make a bundle smaller or faster, if measuring proves it"),
     "report": ("ceiba.cli.report:main", "show where the report of a bundle is, or its figures"),
     "runs": ("ceiba.cli.runs:main", "list what was trained, or compare runs"),
     "schema": ("ceiba.cli.schema:main", "print the JSON Schema of a recipe"),

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ceiba import __version__
+from ceiba.report.compression import compression_view
 from ceiba.report.run_sections import cautions, cost_view, data_rows, learning, sample_views, tiles
 from ceiba.report.sections import View, output_view
 from ceiba.report.verdict import Report, main_split, verdicts
@@ -38,6 +39,7 @@ def page_view(report: Report) -> View:
         "verdicts": verdicts(report),
         "tiles": tiles(report, split),
         "outputs": [output_view(report, split, output) for output in outputs] if split else [],
+        "compression": compression_view(report),
         "learning": learning(report),
         "data": data_rows(report),
         "origin": (report.get("data") or {}).get("origin", ""),

@@ -1,0 +1,211 @@
+"""The search: make a candidate, measure it, decide; the best that reaches the goal becomes a bundle."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ceiba.base.errors import BundleError, InputError, nearest
+from ceiba.base.files import write_bytes, write_folder, write_json
+from ceiba.bundle import CARD, ONNX, PARITY, REPORT, REPORT_HTML, ROWS, WEIGHTS, Bundle, derive_bundle
+from ceiba.compress.candidates import WAYS, Candidate, Material, candidates, row_of
+from ceiba.compress.goal import Goal
+from ceiba.compress.measure import BATCH_ROWS, Held, distance, drops, hold, machine, memory_bytes, speed, worst_class
+from ceiba.compress.retrain import EPOCHS, open_workshop
+from ceiba.evaluate import evaluate
+from ceiba.export import onnx_bytes, parity_report
+from ceiba.export.parity import AGAIN, TOLERANCE
+from ceiba.model import TorchBackend, open_model
+from ceiba.predict import OnnxBackend, Predictor, kept_rows
+from ceiba.prepare import clean_frame
+from ceiba.read import Frame, open_frame
+
+CORRUPT = 0.25
+"""Change of the logits, as a share of their own spread, from which integers have gone wrong."""
+CLASS_DROP = 5.0
+"""Points that no class may lose of the rows that were found of it."""
+BETTER = 0.95
+"""A ratio to the original that is an improvement: less would be noise."""
+ROUNDED_AGAIN = 0.05
+"""Relative error that integers may have on another processor when they are opened there."""
+KEPT = 3
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a search found: its table, the report of the chosen model, and that model."""
+
+    bundle: Bundle
+    report: dict[str, Any]
+    chosen: Candidate | None
+    parity: dict[str, Any] | None
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The goal, the machine and every candidate."""
+        found: dict[str, Any] = self.report["compression"]
+        return found
+
+
+def compress(
+    bundle: Bundle,
+    goal: Goal,
+    data: str | None = None,
+    ways: Sequence[str] = tuple(WAYS),
+    epochs: float = EPOCHS,
+    threads: int = 1,
+    say: Say = lambda line: None,
+) -> Compressed:
+    """Try the ways, measure each candidate beside the original, choose the best that reaches the goal.
+
+    `data` holds the rows of the decision with their truths; None: the test rows of the recipe, or the validation rows.
+
+    Raises: InputError for an unknown way, or without rows to decide on; BundleError for a bundle without a network.
+    """
+    for way in ways:
+        if way not in WAYS:
+            raise InputError("--try must name known ways", f"'{way}'", nearest(way, WAYS))
+    material, held, frame = prepare(bundle, data, epochs)
+    before = held.logits(OnnxBackend(material.model, threads))
+    truth = held.scored(before)
+    memory = memory_bytes(material.model, held.parts(range(min(BATCH_ROWS, held.num_rows))))
+    rows: list[dict[str, Any]] = []
+    models: dict[str, Candidate] = {}
+    for candidate in candidates(material, ways):
+        began = time.monotonic()
+        row = row_of(candidate)
+        if candidate.model is None:
+            row |= {"verdict": "failed", "why": candidate.failed}
+        else:
+            after = held.logits(OnnxBackend(candidate.model, threads))
+            lost, group = worst_class(truth, held.scored(after))
+            row |= speed(held, material.model, candidate.model, threads)
+            own = memory_bytes(candidate.model, held.parts(range(min(BATCH_ROWS, held.num_rows))))
+            row["bytes"], row["memory_bytes"] = len(candidate.model), own
+            row["ratios"]["size"] = len(candidate.model) / len(material.model)
+            row["ratios"]["memory"] = own / memory if own and memory else 1.0
+            row |= {"drop": drops(held, truth, held.scored(after)), "distance": distance(before, after),
+                    "class_drop": lost, "class": group}  # fmt: skip
+            row["verdict"], row["why"] = judge(row, goal, candidate.is_rounded)
+            models[candidate.name] = candidate
+        row["seconds"] = time.monotonic() - began
+        rows.append(row)
+        say(line_of(row))
+    chosen = choose(rows, goal)
+    table = {
+        "goal": str(goal), "split": held.name, "rows": held.num_rows, "threads": threads, "machine": machine(),
+        "bytes": len(material.model), "memory_bytes": memory, "candidates": rows, "chosen": chosen,
+    }  # fmt: skip
+    return finished(bundle, held, frame, table, None if chosen is None else models[chosen], threads)
+
+
+def prepare(bundle: Bundle, data: str | None, epochs: float) -> tuple[Material, Held, Frame]:
+    """The original's graph, what is needed to train, and the rows of the decision.
+
+    Raises: InputError where no rows are at hand; BundleError for a bundle with neither weights nor a graph.
+    """
+    has_weights = (bundle.folder / WEIGHTS).is_file()
+    workshop = None
+    if has_weights:
+        model = open_model(bundle)
+        predictor = Predictor.from_bundle(bundle, TorchBackend(model))
+        graph = onnx_bytes(model, predictor.fields.layouts())
+        workshop = open_workshop(bundle, model, predictor)
+    elif bundle.onnx_path is not None:
+        graph = bundle.onnx_path.read_bytes()
+        predictor = Predictor.from_bundle(bundle, OnnxBackend(graph))
+    else:
+        raise BundleError(f"{bundle.folder} must hold weights or {ONNX}", "neither", "Use another bundle")
+    if data is not None:
+        name = "test"
+        frame = clean_frame(open_frame(data, predictor.reading), predictor.cleaner.operations)
+    elif workshop is not None:
+        parts = workshop.splits.parts()
+        name = "test" if "test" in parts else "valid"
+        frame = parts[name]
+    else:
+        do = "Name rows with their truths: --data FILE"
+        raise InputError("Compression must be decided on rows with truths", "no data of the recipe", do)
+    return Material(graph, workshop, epochs), hold(predictor, frame, name), frame
+
+
+def judge(row: Mapping[str, Any], goal: Goal, is_rounded: bool) -> tuple[str, str]:
+    """The verdict on a measured candidate and its reason."""
+    if is_rounded and row["distance"] > CORRUPT:
+        return "refused", f"its logits moved by {row['distance']:.0%} of their spread: the integers have gone wrong"
+    for name, drop in row["drop"].items():
+        if drop["high"] > goal.drop:
+            return "refused", (f"{name} may have lost {drop['high']:.2f} points (measured {drop['value']:.2f}), "
+                               f"allowed {goal.drop:g}")  # fmt: skip
+    if row["class_drop"] > CLASS_DROP:
+        return "refused", f"the class {row['class']} lost {row['class_drop']:.1f} points, allowed {CLASS_DROP:g}"
+    ratios = row["ratios"]
+    if not (ratios["latency"] < BETTER or ratios["throughput"] > 1 / BETTER or ratios["size"] < BETTER):
+        return "not taken", "neither faster nor smaller"
+    if missed := goal.missed(ratios):
+        return "misses the goal", "; ".join(missed)
+    return "reaches the goal", ""
+
+
+def choose(rows: Sequence[Mapping[str, Any]], goal: Goal) -> str | None:
+    """The best by the goal's first term, or by the time of one row."""
+    good = [row for row in rows if row["verdict"] == "reaches the goal"]
+    first = next(iter(goal.ratios), "latency")
+    sign = -1 if first == "throughput" else 1
+    return min(good, key=lambda row: sign * row["ratios"][first])["name"] if good else None
+
+
+def line_of(row: Mapping[str, Any]) -> str:
+    """A candidate in one line."""
+    if "ratios" not in row:
+        return f"{row['name']}: {row['verdict']}: {row['why']}"
+    ratios, drop = row["ratios"], max(one["value"] for one in row["drop"].values())
+    high = max(one["high"] for one in row["drop"].values())
+    return (
+        f"{row['name']}: latency {ratios['latency']:.2f}x, throughput {ratios['throughput']:.2f}x, "
+        f"size {ratios['size']:.2f}x, drop {drop:.2f} (at most {high:.2f}): {row['verdict']}"
+        + (f": {row['why']}" if row["why"] else "")
+    )
+
+
+def finished(
+    bundle: Bundle, held: Held, frame: Frame, table: dict[str, Any], chosen: Candidate | None, threads: int
+) -> Compressed:
+    """The report with the figures of the chosen model on the rows of the decision, and the rows to open it with."""
+    report = dict(bundle.report or {})
+    if chosen is None or chosen.model is None:
+        return Compressed(bundle, report | {"compression": table}, None, None)
+    backend = OnnxBackend(chosen.model, threads)
+    predictor = held.predictor
+    measured = evaluate(Predictor(predictor.fields, predictor.answers, backend), {held.name: frame})
+    report = {**report, **measured, "cost": {**report.get("cost", {}), **measured["cost"]}, "compression": table}
+    row = next(one for one in table["candidates"] if one["name"] == chosen.name)
+    parts = held.parts(range(min(KEPT, held.num_rows)))
+    kept = kept_rows(parts, backend(parts), ROUNDED_AGAIN if chosen.is_rounded else TOLERANCE * AGAIN)
+    found = {"distance": row["distance"], "drop": row["drop"], "kept": kept}
+    return Compressed(bundle, report, chosen, parity_report(found, held.num_rows, "the original in onnxruntime"))
+
+
+def write(found: Compressed, out: Path, html: str, card: str | None = None) -> None:
+    """The bundle of the chosen model; where none was chosen, a folder with the report alone.
+
+    Raises: InputError if `out` exists.
+    """
+    if found.chosen is None or found.chosen.model is None:
+        with write_folder(out, manifest=False) as folder:
+            write_json(folder / REPORT, found.report)
+            write_bytes(folder / REPORT_HTML, html.encode())
+        return
+    files = {
+        ONNX: found.chosen.model,
+        PARITY: json.dumps(found.parity, allow_nan=False).encode(),
+        REPORT: json.dumps(found.report, allow_nan=False, ensure_ascii=False).encode(),
+        REPORT_HTML: html.encode(),
+    }
+    if card is not None:
+        files[CARD] = card.encode()
+    stated = {"compressed": {"by": found.chosen.name, "how": found.chosen.how, "goal": found.table["goal"]}}
+    derive_bundle(found.bundle, out, files, meta=stated, without=[WEIGHTS, ROWS])
