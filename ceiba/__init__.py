@@ -16,6 +16,7 @@ PUBLIC = {
     "read": "ceiba.read:open_frame",
     "profile": "ceiba.prepare:profile",
     "Recipe": "ceiba.recipe:Recipe",
+    "Client": "ceiba.serve.client:Client",
     "CeibaError": "ceiba.base.errors:CeibaError",
 }
 """Public name → where it lives."""

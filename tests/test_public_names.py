@@ -20,7 +20,7 @@ FREE_OF_TORCH = (
 
 def test_public_names_are_pinned() -> None:
     assert sorted(ceiba.__all__) == sorted(
-        ["__version__", "CeibaError", "Recipe", "evaluate", "open", "profile", "read", "train"]
+        ["__version__", "CeibaError", "Client", "Recipe", "evaluate", "open", "profile", "read", "train"]
     )
     assert set(ceiba.__all__) <= set(dir(ceiba))
 

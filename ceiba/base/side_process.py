@@ -67,6 +67,13 @@ def _serve(connection: Connection, modules: tuple[str, ...]) -> NoReturn:
         os._exit(0)
 
 
+class Helpers:
+    """Several helpers, to be made before anything large is loaded."""
+
+    def __init__(self, count: int):
+        self.all = [Helper() for _ in range(count)]
+
+
 _started: list[Helper] = []
 
 

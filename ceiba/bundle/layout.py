@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 from ceiba.base.errors import BundleError
 from ceiba.base.files import MANIFEST, digest
+from ceiba.bundle.sealed import SealedFiles
 
 FORMAT = 1
 OPENED_SINCE = {1: "0.1.0"}
@@ -47,6 +48,8 @@ class Bundle:
     fields_json: dict[str, Any]
     recipe_text: str
     report: dict[str, Any] | None = field(default=None, repr=False)
+    sealed: SealedFiles | None = field(default=None, repr=False)
+    """The files of an encrypted bundle; its folder then holds none that can be read as they are."""
 
     @property
     def kind(self) -> str:
@@ -88,13 +91,23 @@ class Bundle:
         return self._file(name, "Use the bundle it was exported from")
 
     @property
-    def onnx_path(self) -> Path | None:
-        """The exported model, or None."""
+    def onnx(self) -> Path | bytes | None:
+        """The exported model, in its file or, of an encrypted bundle, in memory; None without one."""
+        if self.sealed is not None:
+            return self.sealed.read(ONNX) if ONNX in self.sealed.index else None
         path = self.folder / ONNX
         return path if path.is_file() else None
 
+    @property
+    def has_onnx(self) -> bool:
+        """Whether it holds an exported model."""
+        return (self.folder / ONNX).is_file() if self.sealed is None else ONNX in self.sealed.index
+
     def field_files(self) -> dict[str, bytes]:
         """What the fields keep beside fields.json: tokenizers and vocabularies."""
+        if self.sealed is not None:
+            within = [name for name in self.sealed.index if name.startswith(FIELD_FILES + "/")]
+            return {field_name(name.partition("/")[2]): self.sealed.read(name) for name in sorted(within)}
         folder = self.folder / FIELD_FILES
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
         return {field_name(path.name): path.read_bytes() for path in paths}
@@ -104,9 +117,18 @@ class Bundle:
 
         Raises: BundleError if the bundle has no file of that name.
         """
+        if self.sealed is not None:
+            return self.sealed.read(self._known(name))
         return self._file(name, "Make the bundle anew").read_bytes()
 
+    def _known(self, name: str) -> str:
+        if self.sealed is not None and name in self.sealed.index:
+            return name
+        raise BundleError(f"{self.folder} must hold {name}", "no such file", "Make the bundle anew")
+
     def _file(self, name: str, do: str) -> Path:
+        if self.sealed is not None:
+            raise BundleError(f"{self.folder} is encrypted", f"a wish for its {name}", "Run: ceiba unseal")
         path = self.folder / name
         if not path.is_file():
             raise BundleError(f"{self.folder} must hold {name}", "no such file", do)

@@ -97,6 +97,8 @@ def derive_bundle(
 
     Raises: InputError if the target exists, BundleError if a file would leave the bundle.
     """
+    if parent.sealed is not None:
+        raise BundleError(f"{parent.folder} must not be encrypted", None, "Run: ceiba unseal")
     names = {path.relative_to(parent.folder).as_posix(): path for path in files_below(parent.folder)}
     with write_folder(Path(target)) as folder:
         gone = {*files, *without}

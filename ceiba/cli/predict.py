@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from ceiba.base.errors import InputError
 from ceiba.base.memory import PeakMemory
 from ceiba.cli import resolve
 from ceiba.cli.words import finish, words
@@ -18,16 +19,22 @@ def main(arguments: list[str]) -> int:
         "--keep", default="", metavar="COLUMNS", help="columns, comma-separated, to pass through (ids always are)"
     )
     parser.add_argument("--files", metavar="DIR|ZIP", help="folder or archive with the files that cells name")
+    parser.add_argument("--trust", metavar="FILE", help="the bundle must be signed with a key of this file")
+    parser.add_argument("--unlock", metavar="KEY", help="key of an encrypted bundle: FILE, env:NAME or command:WORDS")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that answer (1)")
     given = parser.parse_args(arguments)
+    if given.workers < 1:
+        raise InputError("--workers must be 1 or more", given.workers, "Leave it out for one")
     began = time.monotonic()
+    bundle = (given.bundle, given.files, given.trust, given.unlock)
+    keep = [name for name in given.keep.split(",") if name]
     with PeakMemory() as memory:
+        answerers = resolve("ceiba.base.side_process:Helpers")(given.workers) if given.workers > 1 else None
         open_model, predict_file = resolve("ceiba.cli.opening:open_model"), resolve("ceiba.predict:predict_file")
-        rows = predict_file(
-            open_model(given.bundle, given.files),
-            given.data,
-            Path(given.out),
-            [name for name in given.keep.split(",") if name],
-        )
+        predictor, by = open_model(*bundle), None
+        if answerers is not None:
+            by = resolve("ceiba.predict.parallel:answering")(answerers, open_model, bundle)
+        rows = predict_file(predictor, given.data, Path(given.out), keep, by)
     seconds = time.monotonic() - began
     print(f"{rows:,} rows answered in {seconds:.1f} s: {given.out}")
     return finish(given.json, {"out": given.out, "rows": rows, "seconds": seconds, "peak_memory_bytes": memory.bytes})

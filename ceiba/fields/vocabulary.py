@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ceiba.fields.columns import as_labels, distinct_values, spelled_alike
 
 UNSEEN, MISSING = -1, -2
+FEW_ROWS = 256
+"""Up to so many rows a look-up in a dict is quicker than Arrow's passes over the column."""
 
 
 class Vocabulary:
@@ -18,6 +20,7 @@ class Vocabulary:
     def __init__(self, labels: tuple[str, ...], numeric: bool):
         self._labels = pa.array(labels, pa.string())
         self._numeric = numeric
+        self._known: dict[str | None, int] = {**{label: place for place, label in enumerate(labels)}, None: MISSING}
         self._last: tuple[pa.Array, NDArray[np.int64]] = (pa.nulls(0), np.empty(0, np.int64))
 
     def find(self, column: pa.Array) -> NDArray[np.int64]:
@@ -25,6 +28,10 @@ class Vocabulary:
 
         The chunks of one column often share their dictionary, so what was found for the last one is kept.
         """
+        if len(column) <= FEW_ROWS and pa.types.is_string(column.type):
+            found = [self._known.get(value) for value in column.to_pylist()]
+            if None not in found:  # every value is a label as it is written, or null
+                return np.array(found, dtype=np.int64)
         rows, values = distinct_values(column)
         known, places = self._last
         if not values.equals(known):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ceiba.base.errors import InputError, nearest
 from ceiba.base.files import write_stream
-from ceiba.predict.predictor import Predictor
+from ceiba.predict.predictor import Answering, Predictor
 from ceiba.read import open_frame
 
 LIST_MARK = ";"
@@ -21,8 +21,12 @@ LIST_MARK = ";"
 Writer = Callable[[Path, pa.Schema, Iterator[pa.RecordBatch]], None]
 
 
-def predict_file(predictor: Predictor, source: object, out: Path, keep: Sequence[str] = ()) -> int:
+def predict_file(
+    predictor: Predictor, source: object, out: Path, keep: Sequence[str] = (), by: Answering | None = None
+) -> int:
     """Answer every row of a source into a file whose suffix tells its format; the number of rows.
+
+    `by` answers elsewhere, as in `Predictor.stream`.
 
     Raises: InputError for a suffix that no writer knows; DataError as `Predictor.stream` does.
     """
@@ -30,7 +34,7 @@ def predict_file(predictor: Predictor, source: object, out: Path, keep: Sequence
     if suffix not in WRITERS:
         raise InputError(f"{out} must have the suffix of a known format", f"'.{suffix}'", nearest(suffix, WRITERS))
     frame = open_frame(source, predictor.reading)
-    answers = predictor.stream(frame, keep)
+    answers = predictor.stream(frame, keep, by)
     first = next(answers, None)
     schema = predictor.predict(frame).schema if first is None else first.schema
     rows = 0

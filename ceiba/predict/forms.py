@@ -33,18 +33,18 @@ def rows_and_form(
         return frame, names, lambda table: table.to_pylist()[0]
     if isinstance(rows, Mapping):
         own = {name: values for name, values in rows.items() if name in wanted}
-        return open_frame(own), tuple(rows), lambda table: table.to_pydict()
+        return open_frame(own, reading), tuple(rows), lambda table: table.to_pydict()
     if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows):
         present = dict.fromkeys(name for row in rows for name in row)
         columns = {name: [row.get(name) for row in rows] for name in wanted if name in present}
-        return open_frame(columns), tuple(map(str, present)), lambda table: table.to_pylist()
+        return open_frame(columns, reading), tuple(map(str, present)), lambda table: table.to_pylist()
     if isinstance(rows, str) or hasattr(rows, "__fspath__"):
         frame = open_frame(rows, reading)
         return frame, frame.names, _as_table
-    return _table_and_form(rows, wanted)
+    return _table_and_form(rows, wanted, reading)
 
 
-def _table_and_form(rows: Any, wanted: Collection[str]) -> tuple[Frame, tuple[str, ...], Form]:
+def _table_and_form(rows: Any, wanted: Collection[str], reading: ReadSpec) -> tuple[Frame, tuple[str, ...], Form]:
     module = type(rows).__module__.split(".")[0]
     names: list[str]
     form: Form
@@ -61,12 +61,12 @@ def _table_and_form(rows: Any, wanted: Collection[str]) -> tuple[Frame, tuple[st
     elif module == "datasets" and hasattr(rows, "select_columns"):
         names, select, form = rows.column_names, rows.select_columns, type(rows)
     elif hasattr(rows, "__arrow_c_stream__"):
-        return _table_and_form(pa.table(rows), wanted)
+        return _table_and_form(pa.table(rows), wanted, reading)
     else:
         do = "Give a list of dicts, a dict, a pandas, polars, Arrow or datasets table, or a path"
         raise DataError("rows must be a table", f"{module}.{type(rows).__name__}", do)
     chosen = select([name for name in names if name in wanted])
-    return open_frame(chosen.collect() if module == "polars" else chosen), tuple(map(str, names)), form
+    return open_frame(chosen.collect() if module == "polars" else chosen, reading), tuple(map(str, names)), form
 
 
 def is_one_row(row: Mapping[str, Any], wanted: Collection[str], kinds: Mapping[str, str]) -> bool:

@@ -65,9 +65,9 @@ def open_onnx(bundle: Bundle, threads: int = 0) -> OnnxBackend:
 
     Raises: BundleError if it was not exported, or answers otherwise on this machine.
     """
-    path = bundle.onnx_path
-    if path is None:
+    model = bundle.onnx
+    if model is None:
         raise BundleError(f"{bundle.folder} must hold {ONNX}", "no such file", "Run: ceiba export BUNDLE --to onnx")
-    backend = OnnxBackend(path, threads)
+    backend = OnnxBackend(model, threads)
     recheck(bundle, backend)
     return backend

@@ -38,6 +38,9 @@ Array = NDArray[Any]
 Backend = Callable[[dict[str, Array]], Mapping[str, Array]]
 """{part: (row, ...)} → {output: logits (row, ...)}."""
 
+Answering = Callable[[Iterator[pa.RecordBatch], Sequence[str], str], Iterator[pa.RecordBatch]]
+"""(windows, columns that are kept, origin) → their answers, in their order."""
+
 _OPERATIONS: TypeAdapter[list[Any]] = TypeAdapter(list[CleanOption])
 
 
@@ -102,14 +105,13 @@ class Predictor:
             found = self.backend({name: _padded(part, rows) for name, part in encoded.items()})
             for name in self.answers:
                 parts[name].append(_checked(found, name, len(rows)))
-        found = {name: _in_order(logits, order) if logits else self._no_logits(name) for name, logits in parts.items()}
+        found = {name: _in_order(logits, order) if logits else self.no_logits(name) for name, logits in parts.items()}
         whole = next((part for part in encoded.values() if isinstance(part, Pieces)), None)
         return found if whole is None else {name: whole.add_up(logits) for name, logits in found.items()}
 
     def windows(self, frame: Frame, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, dict[str, Array]]]:
         """Raw rows and their logits, a window at a time; the next window is encoded while the backend runs."""
-        window_rows = min(self.batch_rows * WINDOW_BATCHES, slice_rows(self.fields, WINDOW_BYTES))
-        batches = sliced(frame.batches(columns), window_rows)
+        batches = self._cut_windows(frame, columns)
         ahead = next(batches, None)
         if ahead is None:
             return
@@ -136,7 +138,7 @@ class Predictor:
         for _, logits in ways:
             for name, values in logits.items():
                 parts[name].append(values)
-        return {name: _joined(values) if values else self._no_logits(name) for name, values in parts.items()}
+        return {name: _joined(values) if values else self.no_logits(name) for name, values in parts.items()}
 
     def _on_lines(self, frame: Frame, name: str) -> Iterator[tuple[None, dict[str, Array]]]:
         """The same for windows on the lines of one text, which say nothing each by itself."""
@@ -145,10 +147,23 @@ class Predictor:
         for rows in measured_rows(field, frame.column(name), lines=True):
             yield None, self.run({f"{name}.{part}": values for part, values in field.pieces(rows).items()})
 
-    def stream(self, frame: Frame, keep: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    def _cut_windows(self, frame: Frame, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        rows = min(self.batch_rows * WINDOW_BATCHES, slice_rows(self.fields, WINDOW_BYTES))
+        return sliced(frame.batches(columns), rows)
+
+    def answer(self, batch: pa.RecordBatch, kept: Sequence[str], origin: str, start: int) -> pa.RecordBatch:
+        """The answers of one window, which begins at row `start` of its origin, behind the columns that are kept.
+
+        Raises: DataError as `encode` does, with the row.
+        """
+        logits = self.run(self._encode_at(batch, origin, start))
+        return self.answered(self._kept(batch, kept), logits)
+
+    def stream(self, frame: Frame, keep: Sequence[str] = (), by: "Answering | None" = None) -> Iterator[pa.RecordBatch]:
         """Answers in the order of the rows, a window at a time, behind the columns that are kept; ids always are.
 
         A kept column that has an output's name holds its truth, and is called NAME_truth beside the answer.
+        `by` answers the windows elsewhere; None: here.
 
         Raises: DataError as `encode` does, and for a column to keep that is not there.
         """
@@ -159,9 +174,11 @@ class Predictor:
                     f"{frame.origin} must have the column '{name}'", "none of that name", nearest(name, frame.names)
                 )
         self.check(frame)
+        if by is not None:
+            yield from by(self._cut_windows(frame, self._read(frame, kept)), kept, frame.origin)
+            return
         for batch, logits in self.windows(frame, self._read(frame, kept)):
-            named = {f"{name}_truth" if name in self.answers else name: batch.column(name) for name in kept}
-            yield self._answered(named, logits)
+            yield self.answered(self._kept(batch, kept), logits)
 
     def predict(self, rows: Any) -> Any:
         """Answers in the form in which the rows came: a list of dicts, one dict, a dict of columns, a table of pandas,
@@ -207,6 +224,9 @@ class Predictor:
                 do = nearest(name, known if names is None else names)
                 raise DataError(f"the rows must have the column '{name}'", "none of that name", do)
 
+    def _kept(self, batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.Array]:
+        return {f"{name}_truth" if name in self.answers else name: batch.column(name) for name in names}
+
     def _encode_at(self, batch: pa.RecordBatch, origin: str, start: int) -> Encoded:
         try:
             return self.encode(batch)
@@ -217,14 +237,15 @@ class Predictor:
         wanted = {*self.columns, *keep}
         return tuple(name for name in frame.names if name in wanted)
 
-    def _answered(self, kept: dict[str, pa.Array], logits: Mapping[str, Array]) -> pa.RecordBatch:
-        """Kept columns, then each output's; a column that is kept is not replaced."""
+    def answered(self, kept: dict[str, pa.Array], logits: Mapping[str, Array]) -> pa.RecordBatch:
+        """Kept columns, then the answers of each output; a column that is kept is not replaced."""
         found: dict[str, pa.Array] = {}
         for name, answer in self.answers.items():
             found |= answer.columns(name, logits[name])
         return pa.RecordBatch.from_pydict(kept | {name: found[name] for name in found if name not in kept})
 
-    def _no_logits(self, name: str) -> Array:
+    def no_logits(self, name: str) -> Array:
+        """The logits of no row."""
         answer = self.answers[name]
         widths: dict[str, tuple[int, ...]] = {"binary": (), "number": (), "text": (2,)}
         if answer.kind == "tags":
@@ -234,7 +255,7 @@ class Predictor:
 
     def _no_answers(self, frame: Frame) -> pa.RecordBatch:
         kept = {name: pa.array([], frame.schema.field(name).type) for name in self.ids if name in frame.names}
-        return self._answered(kept, {name: self._no_logits(name) for name in self.answers})
+        return self.answered(kept, {name: self.no_logits(name) for name in self.answers})
 
 
 def _by_length(encoded: Encoded) -> NDArray[np.int64] | None:

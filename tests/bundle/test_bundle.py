@@ -61,7 +61,7 @@ def test_round_trip(bundle: Path) -> None:
     assert opened.report == {"metrics": {}}
     assert opened.edits == [{"type": "lora", "rank": 4}]
     assert opened.parents == []
-    assert opened.onnx_path is None
+    assert not opened.has_onnx
     assert opened.read("card.md") == b"# Card\n"
     assert "numpy" in opened.meta["libraries"]
 
@@ -254,7 +254,7 @@ def test_derived_bundle_names_its_ancestors(bundle: Path, tmp_path: Path) -> Non
     first = open_bundle(bundle)
     second = open_bundle(derive_bundle(first, tmp_path / "two", {"model.onnx": b"onnx"}, {"kind": "exported"}))
     third = open_bundle(derive_bundle(second, tmp_path / "three", {"card.md": b"new"}))
-    assert second.onnx_path is not None
+    assert second.has_onnx
     assert second.kind == "exported"
     assert [entry["identity"] for entry in third.parents] == [first.identity, second.identity]
     assert third.field_files() == FIELD_FILES

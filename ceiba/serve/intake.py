@@ -1,0 +1,280 @@
+"""Rows as a person writes them → columns of one kind each, checked as they arrive.
+
+What is checked here is what can be checked a row at a time: names and kinds. The fields have the last word, when the
+batch is encoded. Every value is brought to one Python type, so that a row encodes alike alone and among others.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ceiba.base.errors import DataError, listed, nearest
+from ceiba.clean.columns import ReplaceSpec
+from ceiba.fields import as_numbers, as_text
+from ceiba.fields.columns import shown
+from ceiba.predict import Predictor
+from ceiba.serve.refusal import Refusal
+
+LARGEST = float(np.finfo(np.float32).max)
+Convert = Callable[[Any], Any]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked rows: their columns in the order of `names`, and what rows must have in common to share a batch."""
+
+    names: tuple[str, ...]
+    columns: tuple[list[Any], ...]
+    kinds: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+
+class Intake:
+    """Checks the rows of one model."""
+
+    def __init__(self, predictor: Predictor, missing: str = "error", extra: str = "ignore"):
+        """`missing` columns are an "error" or "null"; `extra` ones are an "error", or passed over with "ignore"."""
+        self.predictor, self.missing, self.extra = predictor, missing, extra
+        reading = predictor.reading
+        spellings = frozenset(reading.missing)
+        operations = predictor.cleaner.operations
+        replaced = {name for one in operations if isinstance(one, ReplaceSpec) for name in one.named()}
+        self.kinds: dict[str, tuple[Convert, pa.DataType | None]] = {}
+        for name in predictor.columns:
+            field = predictor.fields.inputs.get(name)
+            convert, arrow = KINDS.get("any" if field is None or name in replaced else field.kind, KINDS["any"])
+            self.kinds[name] = (_spelled(convert, spellings) if spellings else convert, arrow)
+        self.names = tuple(self.kinds)
+        self._known: dict[tuple[str, ...], tuple[str, ...] | Refusal] = {}
+        self._whole = [(name, convert) for name, (convert, _) in self.kinds.items()]
+        self._is_typed = all(arrow is not None for _, arrow in self.kinds.values())
+        self._nulls: Row = dict.fromkeys(self.names)
+        self._allowed = frozenset((*self.names, *predictor.ids, *predictor.answers))
+
+    def rows(self, rows: Sequence[Any]) -> Rows:
+        """Checked rows.
+
+        Raises: Refusal naming the row and the column, for a row that is no object, lacks a column or has a bad value.
+        """
+        if self.missing == "null":
+            rows = [self._nulls | row if type(row) is dict else row for row in rows]
+        names = self._columns_of(rows)
+        converts = self._whole if names == self.names else [(name, self.kinds[name][0]) for name in names]
+        columns: tuple[list[Any], ...] = tuple([] for _ in names)
+        for place, row in enumerate(rows):
+            try:
+                for column, (name, convert) in zip(columns, converts, strict=True):
+                    column.append(convert(row[name]))
+            except (KeyError, TypeError, ValueError, OverflowError, DataError) as error:
+                raise self._refusal(row, place, converts, error) from error
+        return Rows(names, columns, self._signature(names, columns))
+
+    def columns(self, columns: Mapping[str, Sequence[Any]]) -> Rows:
+        """The same, from columns of equal length."""
+        names = self._checked(tuple(name for name in self.names if name in columns), columns)
+        length = len(next(iter(columns.values()), ()))
+        if any(len(values) != length for values in columns.values()):
+            raise Refusal(422, "The columns must have the same number of values. Got several. Give every row a value.")
+        kept = [columns[name] for name in names]
+        return self.rows([dict(zip(names, values, strict=True)) for values in zip(*kept, strict=True)])
+
+    def batch(self, parts: Iterable[Rows]) -> pa.RecordBatch:
+        """Rows of several requests that may share a batch, as one Arrow batch.
+
+        Raises: DataError for values that no Arrow type holds together.
+        """
+        parts = list(parts)
+        names = parts[0].names
+        arrays = []
+        for place, name in enumerate(names):
+            values = parts[0].columns[place]
+            if len(parts) > 1:
+                values = [value for part in parts for value in part.columns[place]]
+            try:
+                arrays.append(pa.array(values, self.kinds[name][1]))
+            except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+                problem = (str(error) or type(error).__name__).splitlines()[0]
+                raise DataError(f"column '{name}' must hold values of one kind", problem, "Correct them") from error
+        return pa.RecordBatch.from_arrays(arrays, names=list(names))
+
+    def _columns_of(self, rows: Sequence[Any]) -> tuple[str, ...]:
+        """The columns that every row must have: all, or before a cleaner those of the first row, if they suffice."""
+        if not rows:
+            return self.names
+        first = rows[0]
+        if type(first) is not dict:
+            raise Refusal(422, f'row 1 must be an object of columns. Got {_kind(first)}. Write {{"column": value}}.')
+        if self.extra == "error":
+            for place, row in enumerate(rows):
+                for name in row:
+                    if name not in self._allowed:
+                        do = nearest(name, self.names)
+                        raise Refusal(422, f"row {place + 1} must have known columns only. Got '{name[:80]}'. {do}")
+        return self._checked(tuple(name for name in self.names if name in first), first)
+
+    def _checked(self, present: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, ...]:
+        if present == self.names:
+            return present
+        found = self._known.get(present)
+        if found is None:
+            found = self._known[present] = self._sufficient(present, given)
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    def _sufficient(self, present: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, ...] | Refusal:
+        """Which columns are enough is for the cleaner to say: it may make one of several."""
+        empty = pa.RecordBatch.from_pydict({name: pa.array([], self.kinds[name][1] or pa.string()) for name in present})
+        try:
+            known = self.predictor.cleaner(empty).schema.names
+        except DataError as error:
+            return Refusal(422, str(error))
+        for name in self.predictor.fields.inputs:
+            if name not in known:
+                wanted = [given_name for given_name in map(str, given) if given_name not in present]
+                do = nearest(name, wanted) if wanted else f"The columns are {listed(self.names)}"
+                return Refusal(
+                    422, f"The rows must have the column '{name}'. Got none of that name. {do.rstrip('.?')}."
+                )
+        return present
+
+    def _signature(self, names: tuple[str, ...], columns: tuple[list[Any], ...]) -> tuple[Any, ...]:
+        if self._is_typed:
+            return names
+        untyped = [values for name, values in zip(names, columns, strict=True) if self.kinds[name][1] is None]
+        return (names, *(frozenset(map(type, values)) - {type(None)} for values in untyped))
+
+    def _refusal(self, row: Any, place: int, converts: Sequence[tuple[str, Convert]], error: Exception) -> Refusal:
+        """What is wrong with a row, found out again only for a row that is wrong."""
+        where = f"row {place + 1}"
+        if type(row) is not dict:
+            return Refusal(422, f'{where} must be an object of columns. Got {_kind(row)}. Write {{"column": value}}.')
+        for name, convert in converts:
+            if name not in row:
+                do = nearest(name, [other for other in row if other not in self.kinds])
+                return Refusal(422, f"{where} must have the column '{name}'. Got none of that name. {do}")
+            try:
+                convert(row[name])
+            except DataError as problem:
+                return Refusal(422, str(problem.at(f"{where}, column '{name}'")))
+            except (TypeError, ValueError, OverflowError):
+                return Refusal(
+                    422, f"{where}, column '{name}' must be a plain value. Got {shown(row[name])}. Correct it."
+                )
+        return Refusal(422, f"{where} must be a row of plain values. Got something else. Correct it.")
+
+
+def _kind(value: Any) -> str:
+    names = {
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+        list: "a list",
+        type(None): "null",
+    }
+    return names.get(type(value), "something else")
+
+
+def _spelled(convert: Convert, spellings: frozenset[str]) -> Convert:
+    """The same, but a text that spells a missing value is one."""
+
+    def spelled(value: Any) -> Any:
+        return None if type(value) is str and value.strip() in spellings else convert(value)
+
+    return spelled
+
+
+def _wrong(rule: str, value: Any, do: str) -> DataError:
+    return DataError(f"must be {rule}", _kind(value) if isinstance(value, list | dict) else shown(value), do)
+
+
+def to_number(value: Any) -> float | None:
+    """A number, true or false, or text that spells one, by the rule of number columns."""
+    if type(value) is not float and type(value) is not int:
+        if value is None:
+            return None
+        if type(value) is bool:
+            return float(value)
+        if type(value) is not str:
+            raise _wrong("a number", value, "Write a number, or null if it is missing")
+        try:
+            found = float(as_numbers(pa.array([value], pa.string()))[0])
+        except DataError as error:
+            raise _wrong("a number", value, "Write a number, or null if it is missing") from error
+        return None if found != found else found
+    if -LARGEST <= value <= LARGEST:
+        return float(value)
+    if value != value:
+        return None
+    raise _wrong("a finite number below 3.4e38", value, "Write a smaller one")
+
+
+def to_text(value: Any) -> str | None:
+    """Text; of other single values, the text that stands for them in a table."""
+    if type(value) is str or value is None:
+        return value
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is int:
+        return str(value)
+    if type(value) is float:
+        found: str | None = as_text(pa.array([value], pa.float64()))[0].as_py()
+        return found
+    raise _wrong("text", value, "Write one value")
+
+
+def to_file(value: Any) -> bytes:
+    """A file's bytes: base64, as text, as a data: address or as {"b64": text}; never the name of a file."""
+    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str):
+        value = value["b64"]
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise _wrong("a file's bytes in base64", value, "Encode the file")
+    text = value.partition("base64,")[2] if value.startswith("data:") else value
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _wrong("a file's bytes in base64", value, "Encode the file; names of files are not followed") from error
+
+
+def to_numbers(value: Any) -> list[float | None] | None:
+    """A list of numbers."""
+    if value is None:
+        return None
+    if type(value) is str:
+        return [to_number(part) for part in value.strip("[]() ").replace(",", " ").replace(";", " ").split()] or None
+    if type(value) is not list:
+        raise _wrong("a list of numbers", value, "Write [1, 2, 3]")
+    return [to_number(part) for part in value]
+
+
+def to_any(value: Any) -> Any:
+    """Whatever the operations on columns take: a single value, or a list of single values."""
+    if isinstance(value, dict):
+        return to_file(value)
+    if isinstance(value, list) and any(isinstance(part, list | dict) for part in value):
+        raise _wrong("a plain value", value, "Write a number, a text, or a list of them")
+    return value
+
+
+KINDS: dict[str, tuple[Convert, pa.DataType | None]] = {
+    "number": (to_number, pa.float64()),
+    "category": (to_text, pa.string()),
+    "binary": (to_text, pa.string()),
+    "text": (to_text, pa.string()),
+    "image": (to_file, pa.binary()),
+    "audio": (to_file, pa.binary()),
+    "vector": (to_numbers, pa.list_(pa.float64())),
+    "any": (to_any, None),
+}
+"""Kind of a field → how one value is brought to its one type, and that type; dates and sets are read by their field."""

@@ -1,0 +1,185 @@
+"""What is served, described: OpenAPI for programs, a page to read it, and a page to try a model by hand."""
+
+import html
+import re
+from importlib.resources import files
+from typing import Any
+
+import pyarrow as pa
+
+from ceiba.fields import BinaryField, CategoryField, Field, NumberField, SetField, VectorField
+from ceiba.serve.app import Endpoint, Service
+from ceiba.serve.exchange import Reply, Request, reply_json
+from ceiba.serve.models import Served, example_value
+from ceiba.serve.refusal import Refusal
+
+MOST_LABELS = 200
+"""A column of more labels is not a choice but a text."""
+FILE_KINDS = ("image", "audio")
+HTML = b"text/html; charset=utf-8"
+POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    b"img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS = [
+    (b"content-security-policy", POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+ERROR = {
+    "type": "object",
+    "required": ["error", "request_id"],
+    "properties": {"error": {"type": "string"}, "request_id": {"type": "string"}},
+}
+REFUSALS = {
+    "400": "The body is no JSON.", "401": "A valid key is needed.", "403": "The key has another role.",
+    "404": "There is no such model or version.", "413": "The request is too large.",
+    "415": "The body is of another kind.", "422": "A row breaks a rule.", "429": "The key's rate is spent.",
+    "500": "The model's answer is not a finite number.", "503": "The queue is full.",
+    "504": "The request's time passed.",
+}  # fmt: skip
+
+
+def column(field: Field | None) -> dict[str, Any]:
+    """A column as JSON Schema; `x-ceiba-kind` tells a form how to ask for it."""
+    kind = field.kind if field is not None else "any"
+    shown: dict[str, Any] = {"x-ceiba-kind": kind}
+    if isinstance(field, NumberField):
+        return shown | {"type": ["number", "null"], "minimum": -3.4e38, "maximum": 3.4e38}
+    if isinstance(field, VectorField):
+        size = len(field.means)
+        return shown | {
+            "type": ["array", "null"],
+            "items": {"type": ["number", "null"]},
+            "minItems": size,
+            "maxItems": size,
+        }
+    if isinstance(field, SetField):
+        return shown | {
+            "type": ["array", "null"],
+            "items": {"type": "string"},
+            "x-ceiba-labels": list(field.labels[:MOST_LABELS]),
+        }
+    if isinstance(field, CategoryField | BinaryField) and len(field.labels) <= MOST_LABELS:
+        return shown | {"type": ["string", "null"], "x-ceiba-labels": list(field.labels)}
+    if kind in FILE_KINDS:
+        return shown | {"type": "string", "contentEncoding": "base64"}
+    return shown | {"type": ["string", "null"]}
+
+
+def row_schema(served: Served) -> dict[str, Any]:
+    """A row of a model."""
+    fields = served.predictor.fields.inputs
+    names = served.intake.names
+    needed = [name for name in names if name in fields] if served.intake.missing == "error" else []
+    return {
+        "type": "object",
+        "required": needed,
+        "properties": {name: column(fields.get(name)) for name in names},
+        "example": {name: example_value(fields.get(name)) for name in names},
+    }
+
+
+def answer_schema(served: Served) -> dict[str, Any]:
+    """An answer of a model."""
+    kinds = {name: _answer_kind(kind) for name, kind in served.outputs.items()}
+    return {"type": "object", "required": list(kinds), "properties": kinds}
+
+
+def _answer_kind(kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_list(kind):
+        return {"type": "array", "items": {"type": "string"}}
+    return {"type": "number"} if pa.types.is_floating(kind) else {"type": "string"}
+
+
+def document(service: Service) -> dict[str, Any]:
+    """The whole description."""
+    found = [service.models.find(name) for name in service.models.routes]
+    tables = [served for served in found if served.table is not None]
+    paths = {f"/v1/predict/{served.name}": {"post": _operation(served)} for served in tables}
+    probes = {
+        path: {"get": _probe(text)}
+        for path, text in (("/live", "The process answers."), ("/ready", "Models are loaded."))
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Ceiba", "version": "1", "description": "Rows in, answers out."},
+        "paths": paths | probes,
+        "components": {
+            "schemas": {"Error": ERROR}
+            | {f"{served.name}.row": row_schema(served) for served in tables}
+            | {f"{served.name}.answer": answer_schema(served) for served in tables},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [] if service.guard.keys is None else [{"key": []}],
+    }
+
+
+def _operation(served: Served) -> dict[str, Any]:
+    row, answer = ({"$ref": f"#/components/schemas/{served.name}.{what}"} for what in ("row", "answer"))
+    refused = {"description": "", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    done = {"application/json": {"schema": {"anyOf": [answer, {"type": "array", "items": answer}]}}}
+    return {
+        "operationId": f"predict {served.name}",
+        "summary": f"Answer a row, or several, with {served.name}.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"anyOf": [row, {"type": "array", "items": row, "maxItems": 10_000}]}}
+            },
+        },
+        "responses": {"200": {"description": "The answers, in the order of the rows.", "content": done}}
+        | {status: refused | {"description": text} for status, text in REFUSALS.items()},
+    }
+
+
+def _probe(text: str) -> dict[str, Any]:
+    flags = {"type": "object", "properties": {"live": {"type": "boolean"}, "ready": {"type": "boolean"}}}
+    shown = {"description": text, "content": {"application/json": {"schema": flags}}}
+    return {"summary": text, "security": [], "responses": {"200": shown, "503": shown | {"description": "Not now."}}}
+
+
+async def openapi(request: Request, service: Service, match: re.Match[str] | None) -> Reply:
+    """The description, for programs."""
+    return reply_json(document(service))
+
+
+async def page(request: Request, service: Service, match: re.Match[str] | None) -> Reply:
+    """A page to try a model by hand; it holds nothing of the models, which it asks for with the visitor's key."""
+    return Reply(files("ceiba.serve").joinpath("page.html").read_bytes(), content_type=HTML, headers=list(PAGE_HEADERS))
+
+
+async def docs(request: Request, service: Service, match: re.Match[str] | None) -> Reply:
+    """The addresses, for people."""
+    if not service.models.is_ready:
+        raise Refusal(503, "No model is loaded yet. Try again later.", 1)
+    rows = "".join(f"<tr><td><code>{html.escape(address)}</code><td>{html.escape(text)}" for address, text in ADDRESSES)
+    text = files("ceiba.serve").joinpath("docs.html").read_text(encoding="utf-8").replace("{{rows}}", rows)
+    return Reply(text.encode(), content_type=HTML, headers=list(PAGE_HEADERS))
+
+
+ADDRESSES = (
+    ("POST /v1/predict", "a row or a list of rows in JSON, a table as CSV, or one file, for the first model"),
+    ("POST /v1/predict/NAME", "the same for the model of that name; ?version=2 or ?label=canary choose a version"),
+    ("POST /v1/models/NAME:predict, :classify, :regress", "TensorFlow Serving"),
+    (
+        "GET /v1/models/NAME, /v1/models/NAME/metadata",
+        "TensorFlow Serving: versions and their states, inputs and outputs",
+    ),
+    ("GET /v2, /v2/models/NAME · POST /v2/models/NAME/infer", "Open Inference Protocol, with binary tensors"),
+    ("POST /v1/chat/completions, /v1/completions, /v1/embeddings", "OpenAI, for language models"),
+    ("GET /v1/models", "OpenAI: the models"),
+    (
+        "GET /v1/admin/models · POST /v1/admin/models/NAME, /v1/admin/reload",
+        "versions, roll-back, canaries; needs an admin key",
+    ),
+    ("GET /live, /ready, /metrics", "probes, and Prometheus text"),
+    ("GET /openapi.json", "the description of the models' rows and answers"),
+    ("GET /", "a page to try a model by hand"),
+)
+
+ENDPOINTS = [
+    Endpoint("GET", "/", page, None, "page"),
+    Endpoint("GET", "/docs", docs, None, "page"),
+    Endpoint("GET", "/openapi.json", openapi, "predict", "page"),
+]
