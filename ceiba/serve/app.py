@@ -107,7 +107,8 @@ class Application:
                     return one, match
                 allowed.add(one.method)
         if allowed:
-            raise Refusal(405, f"That method is not known here. Use {', '.join(sorted(allowed))}.")
+            known_here = tuple(sorted(allowed))
+            raise Refusal(405, f"That method is not known here. Use {', '.join(known_here)}.", allowed=known_here)
         raise Refusal(404, "Nothing is served at that address. See /docs for what is.")
 
     def refused(self, refusal: Refusal, endpoint: Endpoint | None, request: Request) -> Reply:
@@ -116,6 +117,8 @@ class Application:
         reply = reply_json(told(refusal, request.id), refusal.status)
         if refusal.retry_after_s is not None:
             reply.headers.append((b"retry-after", b"%d" % refusal.retry_after_s))
+        if refusal.allowed:
+            reply.headers.append((b"allow", ", ".join(refusal.allowed).encode()))
         if refusal.status == 401:
             reply.headers.append((b"www-authenticate", b"Bearer"))
         if refusal.status == 413:

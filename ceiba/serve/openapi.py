@@ -15,6 +15,8 @@ from ceiba.serve.refusal import Refusal
 
 MOST_LABELS = 200
 """A column of more labels is not a choice but a text."""
+SINGLE = ["number", "string", "boolean", "null"]
+"""A value of a column may be written in any of these: 39, "39" and 39.0 are one number."""
 FILE_KINDS = ("image", "audio")
 HTML = b"text/html; charset=utf-8"
 POLICY = (
@@ -45,26 +47,26 @@ def column(field: Field | None) -> dict[str, Any]:
     kind = field.kind if field is not None else "any"
     shown: dict[str, Any] = {"x-ceiba-kind": kind}
     if isinstance(field, NumberField):
-        return shown | {"type": ["number", "null"], "minimum": -3.4e38, "maximum": 3.4e38}
+        return shown | {"type": SINGLE, "minimum": -3.4e38, "maximum": 3.4e38}
     if isinstance(field, VectorField):
         size = len(field.means)
         return shown | {
-            "type": ["array", "null"],
-            "items": {"type": ["number", "null"]},
+            "type": ["array", "string", "null"],
+            "items": {"type": SINGLE},
             "minItems": size,
             "maxItems": size,
         }
     if isinstance(field, SetField):
         return shown | {
-            "type": ["array", "null"],
-            "items": {"type": "string"},
+            "type": ["array", *SINGLE],
+            "items": {"type": SINGLE},
             "x-ceiba-labels": list(field.labels[:MOST_LABELS]),
         }
     if isinstance(field, CategoryField | BinaryField) and len(field.labels) <= MOST_LABELS:
-        return shown | {"type": ["string", "null"], "x-ceiba-labels": list(field.labels)}
+        return shown | {"type": SINGLE, "x-ceiba-labels": list(field.labels)}
     if kind in FILE_KINDS:
-        return shown | {"type": "string", "contentEncoding": "base64"}
-    return shown | {"type": ["string", "null"]}
+        return shown | {"type": ["string", "object"], "contentEncoding": "base64"}
+    return shown | {"type": SINGLE if kind != "any" else ["array", *SINGLE]}
 
 
 def row_schema(served: Served) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def row_schema(served: Served) -> dict[str, Any]:
         "type": "object",
         "required": needed,
         "properties": {name: column(fields.get(name)) for name in names},
+        "additionalProperties": served.intake.extra == "ignore",
         "example": {name: example_value(fields.get(name)) for name in names},
     }
 

@@ -114,7 +114,9 @@ def test_other_addresses(home: Server) -> None:
         ("BREW", "/v1/predict", 400),
         ("DELETE", "/v1/predict", 405),
     ):
-        assert home.request(method, path, b"[]")[0] == status, path
+        found, headers, _ = home.request(method, path, b"[]")
+        assert found == status, path
+        assert (found == 405) == ("allow" in headers)
     assert home.post("/v1/predict/homes?version=1", ROW)[0] == 200
     assert home.post("/v1/predict/homes?label=stable", ROW)[0] == 200
 
