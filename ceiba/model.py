@@ -96,6 +96,10 @@ class Model(nn.Module):
     def __init__(self, spec: ModelSpec, layouts: Mapping[str, Layout], outputs: Mapping[str, OutputLayout]):
         super().__init__()
         self.spec, self.outputs = spec, dict(outputs)
+        self.edits: list[dict[str, Any]] = []
+        """What was changed after it was built, in order, for a bundle to keep."""
+        self.lr_factors: dict[str, float] = {}
+        """Beginning of parameters' names → what their learning rate is multiplied with; others have 1."""
         self.groups = (*spec.encoders, *spec.shared)
         self.slots = {name: _slot(place, name) for place, name in enumerate(spec.encoders)}
         self.slots |= {name: self.slots[owner] for name, owner in spec.shared.items()}
@@ -235,6 +239,11 @@ class Model(nn.Module):
         """Numbers that can be trained, in all."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    @property
+    def num_trained(self) -> int:
+        """Those of them that are not frozen."""
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
     def to_json(self) -> dict[str, Any]:
         """What a bundle keeps of the model beside its weights."""
         outputs = {name: asdict(output) for name, output in self.outputs.items()}
@@ -361,6 +370,7 @@ def open_model(bundle: Bundle) -> Model:
     }
     model = build_model(ModelSpec.model_validate(bundle.model["spec"]), layouts, outputs)
     apply_edits(model, bundle.edits)
+    model.edits = bundle.edits
     load_weights(model, bundle.weights_path)
     return model.eval()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ceiba.adapt import begin, open_origin
 from ceiba.base.files import hold
 from ceiba.base.memory import PeakMemory
 from ceiba.base.timing import Phases
@@ -89,6 +90,10 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     report |= {"title": recipe.title, "data": found.to_json(), "history": trained.history}
     report["recipe"] = recipe.to_yaml(folder / "bundle")
     report["cost"] |= {"seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters}
+    report["cost"] |= {"trained_parameters": model.num_trained}
+    origin = None if recipe.origin is None else open_origin(recipe.origin)
+    if origin is not None:
+        report["notes"].append(origin.note)
     report["cost"] |= {"peak_memory_bytes": memory.bytes, **trained.cost}
     path = write_bundle(
         folder / "bundle", kind="model", model=model.to_json(),
@@ -96,6 +101,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml=report["recipe"],
         weights=save_weights(model), report=report, report_html=render_html(report), card=card(report),
         data_hash=splits.train.identity, meta={"ids": list(recipe.data.ids), "reading": recipe.reading},
+        parents=[] if origin is None else origin.parents, edits=model.edits,
         extra={ROWS: rows.to_bytes()},
     )  # fmt: skip
     return Run(folder, open_bundle(path), report)
@@ -103,9 +109,10 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
 
 def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
+    known = {} if recipe.origin is None else open_origin(recipe.origin).fields
     fields = fit_fields(
         splits.train, recipe.input_fields, recipe.output_fields, recipe.train.seed, recipe.shared_inputs,
-        recipe.input_columns,
+        recipe.input_columns, known,
     )  # fmt: skip
     frames = splits.parts()
     arrays = {
@@ -127,6 +134,8 @@ def learn(
     """A complete recipe's network, trained; `data` is the identity of the training rows."""
     answers, seed = answers_of(recipe, fields), recipe.train.seed
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
+    if recipe.origin is not None:
+        begin(model, open_origin(recipe.origin), recipe.adapt)
     masking = masking_of(fields)
     batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment, masking=masking)
     valid = Batches(arrays["valid"], recipe.train.batch_rows, seed, masking=masking)

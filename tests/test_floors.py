@@ -14,7 +14,7 @@ PACKAGE = Path(ceiba.__file__).parent
 FLOORS = {
     "base": 0,
     "clean": 1, "fields": 1, "answers": 1, "bundle": 1, "metrics": 1, "read": 1, "layers": 1,
-    "predict": 2, "prepare": 2, "encoders": 2, "trunks": 2, "heads": 2, "surgery": 2,
+    "predict": 2, "prepare": 2, "encoders": 2, "trunks": 2, "heads": 2, "surgery": 2, "families": 2,
     "serve": 3, "batches": 3, "model": 3,
     "train": 4, "generate": 4,
     "evaluate": 5, "export": 5,

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 VERBS = {
     "init": ("ceiba.cli.init:main", "look at data, print its profile and write a recipe"),
     "train": ("ceiba.cli.train:main", "train what a recipe, or data and a target, describe"),
+    "adapt": ("ceiba.cli.adapt:main", "train what begins with a bundle or a Hugging Face folder, or merge it"),
     "tune": ("ceiba.cli.tune:main", "search for the values of a recipe's keys that do best"),
     "evaluate": ("ceiba.cli.evaluate:main", "measure a bundle on data"),
     "predict": ("ceiba.cli.predict:main", "answer the rows of a file"),

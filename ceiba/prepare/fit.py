@@ -40,22 +40,32 @@ def fit_fields(
     seed: int = 0,
     shared: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
+    known: Mapping[str, Field] | None = None,
 ) -> Fields:
     """Fit every column of a recipe on the training rows.
 
     An input in `shared` uses the field of another input, which then learns from both columns. An input in `columns`
-    reads the column of that name, so that several inputs may be views of one column.
+    reads the column of that name, so that several inputs may be views of one column. A field in `known` that is of its
+    column's kind is taken as it is: what reads it was taught with it.
 
     Raises: RecipeError for a target among the inputs; DataError for a column that is absent, holds no value, or, as a
         target, only one; and for a value that is not of its column's kind.
     """
-    shared, columns = dict(shared or {}), dict(columns or {})
+    shared, columns, known = dict(shared or {}), dict(columns or {}), known or {}
     _check(frame, inputs, outputs, shared, columns)
-    fitted_outputs = {name: _fit_output(frame, name, spec, seed) for name, spec in outputs.items()}
+    kept = {
+        name: known[name] for name, spec in {**inputs, **outputs}.items()
+        if name in known and known[name].kind == spec.type
+    }  # fmt: skip
+    fitted_outputs = {
+        name: kept[name] if name in kept else _fit_output(frame, name, spec, seed) for name, spec in outputs.items()
+    }
     target = _first_target(frame, fitted_outputs)
     own = [name for name in inputs if name not in shared]
 
     def fit(name: str) -> Field:
+        if name in kept:
+            return kept[name]
         users = (name, *(other for other, owner in shared.items() if owner == name))
         names = [columns.get(user, user) for user in users]
         return _fit(frame, names, inputs[name], target if len(users) == 1 else None, seed)

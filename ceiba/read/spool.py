@@ -58,12 +58,12 @@ def _open(folder: Path, identity: str, origin: str) -> Frame | None:
         return None
 
     def source(columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
-        if columns is None:
+        if not columns:  # Arrow takes no names at all for every column
             places, own = list(range(len(reader.schema))), reader
         else:
             places = [reader.schema.get_field_index(name) for name in columns]
             own = pa.ipc.open_file(mapped, options=pa.ipc.IpcReadOptions(included_fields=places))
-        order = None if places == sorted(places) else list(columns or ())
+        order = None if columns is None or (columns and places == sorted(places)) else list(columns)
         for place in range(reader.num_record_batches):
             batch = own.get_batch(place)
             yield batch if order is None else batch.select(order)

@@ -45,7 +45,11 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
         for side, given in (("inputs", recipe.inputs), ("outputs", recipe.outputs))
         if given is not None
     }
-    return recipe.model_copy(update={"data": data.model_copy(update={**moved, "root": None}), **columns})
+    origin = recipe.origin
+    if origin is not None and (folder / origin).exists():
+        origin = str(folder / origin)
+    moved_data = data.model_copy(update={**moved, "root": None})
+    return recipe.model_copy(update={"data": moved_data, "origin": origin, **columns})
 
 
 def _with_folder(column: ColumnSpec, folder: Path) -> ColumnSpec:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ceiba.adapt import open_origin
 from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, NumberAnswer, TagsAnswer, TextAnswer
 from ceiba.base.errors import RecipeError, listed, nearest
 from ceiba.base.spec import Spec
@@ -12,6 +13,7 @@ from ceiba.heads import OutputLayout
 from ceiba.model import ModelSpec
 from ceiba.read import Frame
 from ceiba.recipe.language import complete_language
+from ceiba.recipe.origin import with_origin, with_tokenizer
 from ceiba.recipe.spec import AUTO, HEAD_OF_KIND, InputSpec, OutputSpec, Recipe, group_of
 from ceiba.trunks import TRUNKS
 
@@ -31,6 +33,9 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
     """
     targets = list(recipe.outputs)
     _known_columns(recipe, frame)
+    origin = None if recipe.origin is None else open_origin(recipe.origin)
+    if origin is not None:
+        recipe = with_origin(recipe, origin)
     if recipe.language is not None:
         return complete_language(recipe, recipe.language)
     passed = {*targets, *recipe.data.ids, recipe.data.weight, recipe.data.split.column}
@@ -42,6 +47,8 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
     if not inputs:
         raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
     inputs = {name: _known(name, one, kinds[one.column or name]) for name, one in inputs.items()}
+    if origin is not None:
+        inputs = {name: with_tokenizer(one, origin) for name, one in inputs.items()}
     table = _table(recipe, {one.kind for one in inputs.values()})
     filled = {name: _input(one, recipe, table) for name, one in inputs.items()}
     outputs = {

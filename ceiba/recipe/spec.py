@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
+    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
@@ -18,6 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from ceiba.adapt import AdaptSpec
 from ceiba.base.errors import listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.base.yaml import write_yaml
@@ -223,8 +225,14 @@ def _with_nothing(spec: Spec, value: dict[str, Any]) -> dict[str, Any]:
 class Recipe(Spec):
     """From raw data to a measured model. Everything has a default except the data and what to predict."""
 
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
+
     name: str | None = None
     """What the run is called; nothing: as the recipe's file or the data."""
+    origin: str | None = Field(None, alias="from")
+    """What the model begins with: a bundle, a Hugging Face folder, or owner/name@commit on its hub; nothing: chance."""
+    adapt: AdaptSpec | None = None
+    """How what it begins with is changed: full, lora or frozen; only with `from`. Left out: full."""
     data: DataSpec
     """Where the rows are and how they are read, split and cleaned."""
     inputs: dict[str, InputSpec] | None = None
@@ -254,6 +262,15 @@ class Recipe(Spec):
         if not self.outputs:
             raise PydanticCustomError(
                 "no_output", "outputs must name a column", {"got": "none", "do": "Name what to predict"}
+            )
+        return self
+
+    @model_validator(mode="after")
+    def adapts_something(self) -> "Recipe":
+        """Without an origin there is nothing to adapt."""
+        if self.adapt is not None and self.origin is None:
+            raise PydanticCustomError(
+                "no_origin", "adapt needs something to begin with", {"got": "no from", "do": "Add from: FOLDER"}
             )
         return self
 
@@ -318,6 +335,8 @@ class Recipe(Spec):
         value = self.to_plain()
         if folder is not None:
             value["data"] |= {name: _seen_from(folder, value["data"][name]) for name in PLACES if name in value["data"]}
+            if self.origin is not None and Path(self.origin).exists():
+                value["from"] = os.path.relpath(self.origin, folder)
             for column in (*value.get("inputs", {}).values(), *value["outputs"].values()):
                 if "folder" in (tokenizer := column.get("tokenizer", {})):
                     tokenizer["folder"] = os.path.relpath(tokenizer["folder"], folder)

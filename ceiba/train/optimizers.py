@@ -109,20 +109,28 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
 
 
 def parameter_groups(model: nn.Module) -> Groups:
-    """Weights with two or more dimensions are decayed, all others not.
+    """Weights with two or more dimensions are decayed, all others not; parts whose learning rate has a factor apart.
 
-    The first `matrices` of them are those of dense layers before the heads, which Muon treats apart.
+    The first `matrices` of a group are those of dense layers before the heads, which Muon treats apart.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    factors: dict[str, float] = getattr(model, "lr_factors", {})
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    by_factor: dict[float, list[nn.Parameter]] = {1.0: []}
+    for name, parameter in trained.items():
+        factor = next((value for start, value in factors.items() if name.startswith(start)), 1.0)
+        by_factor.setdefault(factor, []).append(parameter)
     dense = {
         id(layer.weight)
         for name, layer in model.named_modules()
         if isinstance(layer, nn.Linear | EnsembleLinear) and not name.startswith("heads.")
     }
-    weights = [parameter for parameter in trained if parameter.ndim >= 2]
-    matrices = [parameter for parameter in weights if id(parameter) in dense]
-    others = [parameter for parameter in weights if id(parameter) not in dense]
-    return [
-        {"params": matrices + others, "matrices": len(matrices)},
-        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
+    groups: Groups = []
+    for factor, parameters in by_factor.items():
+        weights = [parameter for parameter in parameters if parameter.ndim >= 2]
+        matrices = [parameter for parameter in weights if id(parameter) in dense]
+        others = [parameter for parameter in weights if id(parameter) not in dense]
+        told = {} if factor == 1 else {"factor": factor}
+        groups.append({"params": matrices + others, "matrices": len(matrices), **told})
+        rest = [parameter for parameter in parameters if parameter.ndim < 2]
+        groups.append({"params": rest, "weight_decay": 0.0, **told})
+    return groups

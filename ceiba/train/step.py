@@ -182,7 +182,7 @@ class Run:
         """
         rate = self.rate() if rate is None else rate
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("factor", 1.0)
         loss = self.backward(batch.to(self.device))
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if self.scaler is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ceiba.adapt import ADAPT
 from ceiba.base.spec import Spec
 from ceiba.batches import AugmentSpec
 from ceiba.clean import CLEAN
@@ -40,6 +41,7 @@ SECTIONS: dict[str, type[Spec] | Mapping[str, type[Spec]]] = {
     "Kinds": FIELDS,
     "`bins`": Bins,
     "`tokenizer`": {**TOKENIZERS, "ngrams": NgramSpec},
+    "`adapt`": ADAPT,
     "`model`": NetworkSpec,
     "Table encoders": ENCODERS["table"],
     "`numbers`": NUMBERS,
@@ -66,7 +68,7 @@ NOT_WRITTEN = {"type", "field"}
 
 def keys(spec: type[Spec]) -> dict[str, str]:
     """Key → its default, as the page writes it."""
-    return {name: default(one) for name, one in spec.model_fields.items() if name not in NOT_WRITTEN}
+    return {one.alias or name: default(one) for name, one in spec.model_fields.items() if name not in NOT_WRITTEN}
 
 
 def default(one: Any) -> str:

@@ -121,6 +121,7 @@ def test_a_frame_is_re_readable_selectable_and_known_by_its_content(tmp_path: Pa
     assert first.equals(again)
     assert first.schema.equals(frame.schema, check_metadata=True)
     assert all(batch.schema.equals(frame.schema, check_metadata=True) for batch in frame.batches())
+    assert all(batch.num_columns == 0 for batch in frame.batches(()))
     backwards = frame.names[::-1]
     assert frame.select(backwards).to_table().equals(first.select(list(backwards)))
     assert frame.take(np.arange(count)[::2]).to_table().equals(first.take(pa.array(np.arange(count)[::2])))

@@ -1,0 +1,79 @@
+"""The weights a model begins with, and which of them are trained."""
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import nn
+
+from ceiba.adapt.origin import Origin
+from ceiba.adapt.spec import FullSpec, LoraSpec
+from ceiba.base.errors import RecipeError
+from ceiba.layers import Transformer
+from ceiba.model import Model
+from ceiba.surgery import add_lora
+
+
+def begin(model: Model, origin: Origin, spec: Any) -> None:
+    """Fill the model, in place, with all of the origin's weights that fit, and settle what is trained.
+
+    Raises: RecipeError if nothing fits, or nothing is left to train.
+    """
+    taken = origin.weights(model)
+    if not taken:
+        raise RecipeError("from must name a model with a part that this one has too", origin.name, "Leave model out")
+    model.load_state_dict(taken, strict=False)
+    if isinstance(spec, FullSpec):
+        freeze(model, spec)
+        model.lr_factors = lr_factors(model, spec.layer_decay)
+    else:
+        keep(model, {name for name in taken if not name.startswith("heads.")})
+    if isinstance(spec, LoraSpec):
+        add_lora(model, spec)
+        model.edits.append(spec.model_dump(mode="json"))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RecipeError("adapt must leave something to train", spec.type, "Freeze less")
+
+
+def keep(model: nn.Module, names: Collection[str]) -> None:
+    """Leave parameters out of training."""
+    for name, parameter in model.named_parameters():
+        if name in names:
+            parameter.requires_grad_(False)
+
+
+def freeze(model: Model, spec: FullSpec) -> None:
+    """Leave the parts that are told out of training."""
+    beginnings = {"embedding": tuple(tables(model)), "encoder": ("encoders.",), "trunk": ("trunk.",)}
+    told: tuple[str, ...] = tuple(start for part in spec.freeze for start in beginnings[part])
+    told += tuple(start for place, start in blocks(model) if place < spec.freeze_blocks)
+    keep(model, {name for name, _ in model.named_parameters() if name.startswith(told)} if told else ())
+
+
+def tables(model: Model) -> list[str]:
+    """The beginnings of the names of token vectors, their places and segments."""
+    parts = ("embedding.", "positions.", "segments.", "norm.")
+    return [f"encoders.{slot}.{part}" for slot in model.slots.values() for part in parts]
+
+
+def blocks(model: Model) -> list[tuple[int, str]]:
+    """(place from the bottom, beginning of its names) of every Transformer block."""
+    return [
+        (place, f"{path}.blocks.{place}.")
+        for path, net in model.named_modules()
+        if isinstance(net, Transformer)
+        for place in range(len(net.blocks))
+    ]
+
+
+def lr_factors(model: Model, decay: float) -> dict[str, float]:
+    """Beginning of names → what the learning rate is multiplied with: decay^(blocks above), the tables below all.
+
+    Source: Howard & Ruder 2018, arXiv:1801.06146, section 3.2.
+    """
+    if decay == 1:
+        return {}
+    found = blocks(model)
+    most = max((place for place, _ in found), default=-1) + 1
+    return {start: decay ** (most - place) for place, start in found} | dict.fromkeys(
+        tables(model), decay ** (most + 1)
+    )

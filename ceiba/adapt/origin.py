@@ -1,0 +1,224 @@
+"""Where a model begins: a bundle, or a pre-trained network in a folder or on the hub."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from ceiba.base.files import MANIFEST
+from ceiba.bundle import Bundle, open_bundle
+from ceiba.families import FAMILIES, Folder, Network, network_of, open_folder, own_weights
+from ceiba.fields import Field, Fields
+from ceiba.fields.tokenizer_folder import read_folder
+from ceiba.layers import Transformer
+from ceiba.model import Model, open_model
+from ceiba.surgery import merge_lora
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What another model has that a new one may take; `name` is how the recipe calls it."""
+
+    name: str
+
+    @property
+    def dim(self) -> int:
+        """Width of its tokens."""
+        raise NotImplementedError
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Options by key of `model`: text, table, image, trunk; those it has none of are absent."""
+        raise NotImplementedError
+
+    @property
+    def tokenizer(self) -> dict[str, Any] | None:
+        """The tokenizer of its texts, as a recipe says it; None where its own fields are taken."""
+        return None
+
+    @property
+    def is_tied(self) -> bool | None:
+        """Whether its head of tokens reads the token vectors; None where it has no such head."""
+        return None
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """What it learnt about columns, by name."""
+        return {}
+
+    @property
+    def parents(self) -> list[Bundle]:
+        """The bundles it is."""
+        return []
+
+    def weights(self, model: Model) -> dict[str, Tensor]:
+        """The model's own names → weights, of all parts that are built alike."""
+        raise NotImplementedError
+
+    @property
+    def note(self) -> str:
+        """What a report says of it."""
+        raise NotImplementedError
+
+
+def open_origin(source: str | Path) -> Origin:
+    """A bundle, a run, a folder with config.json, or `owner/name@commit` on the hub.
+
+    Raises: InputError and its kinds for anything else.
+    """
+    path = Path(source)
+    if any((folder / MANIFEST).is_file() for folder in (path, path / "bundle")):
+        return BundleOrigin(str(source), open_bundle(path))
+    return FolderOrigin(str(source), open_folder(source))
+
+
+@dataclass(frozen=True)
+class FolderOrigin(Origin):
+    """A pre-trained network of the Hugging Face world."""
+
+    folder: Folder
+
+    @cached_property
+    def described(self) -> Network:
+        """Its config.json in Ceiba's words."""
+        return network_of(self.folder)
+
+    @property
+    def dim(self) -> int:
+        return self.described.dim
+
+    @property
+    def network(self) -> dict[str, Any]:
+        trunk = {} if self.described.trunk is None else {"trunk": self.described.trunk}
+        return {"text": self.described.encoder | self._separator(), **trunk}
+
+    def _separator(self) -> dict[str, int]:
+        """The id that ends a segment, where segments have vectors of their own."""
+        if self.described.segments < 2:
+            return {}
+        found = read_folder(self.folder.path)
+        ids = Tokenizer.from_str(found.tokenizer).get_vocab()
+        if "separator" not in found.special:
+            return {}
+        shift = 0 if ids.get(found.special.get("padding", "")) == 0 else 1
+        return {"separator": ids[found.special["separator"]] + shift}
+
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        return {"type": "folder", "folder": str(self.folder.path)}
+
+    @property
+    def is_tied(self) -> bool | None:
+        return None if self.described.trunk is None else self.described.is_tied
+
+    def weights(self, model: Model) -> dict[str, Tensor]:
+        family, network, state = FAMILIES[self.described.family], self.described, model.state_dict()
+        places = [("encoder.", f"encoders.{slot}.") for slot in text_slots(model)]
+        if network.trunk is not None and blocks_of(model.trunk) == network.trunk["layers"]:
+            places.append(("trunk.", "trunk."))
+        if not network.is_tied:
+            places += [("head.", f"heads.{slot}.") for slot in model.head_slots.values()]
+        found: dict[str, Tensor] = {}
+        for part, own in places:
+            named = {part + name.removeprefix(own): value for name, value in state.items() if name.startswith(own)}
+            table = family.weights(network)
+            if part == "head." and {one.own for one in table if one.own.startswith(part)} != set(named):
+                continue
+            taken = own_weights(
+                table, named, lambda name: self.folder.read(name, (family.prefix, "")), str(self.folder.path)
+            )
+            found |= {own + name.removeprefix(part): value for name, value in taken.items()}
+        return found
+
+    @property
+    def note(self) -> str:
+        licence = f"licence: {self.folder.licence}" if self.folder.licence else "its folder states no licence"
+        return f"The model began with {self.folder.path.name or self.name} ({self.described.family}; {licence})."
+
+
+@dataclass(frozen=True)
+class BundleOrigin(Origin):
+    """A bundle that Ceiba wrote."""
+
+    bundle: Bundle
+
+    @cached_property
+    def model(self) -> Model:
+        """Its model, with all edits merged into plain weights."""
+        model = open_model(self.bundle)
+        merge_lora(model)
+        return model
+
+    @property
+    def dim(self) -> int:
+        return int(self.bundle.model["spec"]["dim"])
+
+    @property
+    def network(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for encoder in self.bundle.model["spec"]["encoders"].values():
+            found.setdefault(encoder["kind"], {name: value for name, value in encoder.items() if name != "kind"})
+        return {**found, "trunk": self.bundle.model["spec"]["trunk"]}
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        fields = Fields.from_json(self.bundle.fields_json, self.bundle.field_files())
+        return {**fields.inputs, **fields.outputs}
+
+    @property
+    def is_tied(self) -> bool | None:
+        heads = self.bundle.model["spec"]["heads"].values()
+        return next((bool(head["tied"]) for head in heads if "tied" in head), None)
+
+    @property
+    def parents(self) -> list[Bundle]:
+        return [self.bundle]
+
+    def weights(self, model: Model) -> dict[str, Tensor]:
+        mine = self.model.state_dict()
+        found: dict[str, Tensor] = {}
+        for own, theirs in self._places(model):
+            own_names = {
+                name.removeprefix(own): value for name, value in model.state_dict().items() if name.startswith(own)
+            }
+            named = {name.removeprefix(theirs): value for name, value in mine.items() if name.startswith(theirs)}
+            if {name: value.shape for name, value in own_names.items()} == {n: v.shape for n, v in named.items()}:
+                found |= {own + name: value for name, value in named.items()}
+        return found
+
+    def _places(self, model: Model) -> list[tuple[str, str]]:
+        """(prefix in the model, prefix in the bundle's) of parts that mean the same."""
+        slots = self.model.slots
+        places = [
+            (f"encoders.{slot}.", f"encoders.{slots[name]}.") for name, slot in model.slots.items() if name in slots
+        ]
+        texts = text_slots(self.model)
+        if len(texts) == 1:  # whatever the column is called
+            places += [(f"encoders.{slot}.", f"encoders.{texts[0]}.") for slot in text_slots(model)]
+        heads = self.model.head_slots
+        places += [
+            (f"heads.{slot}.", f"heads.{heads[name]}.")
+            for name, slot in model.head_slots.items()
+            if name in heads and model.outputs[name] == self.model.outputs[name]
+        ]
+        return [*places, ("trunk.", "trunk.")]
+
+    @property
+    def note(self) -> str:
+        return f"The model began with the bundle {self.bundle.identity[:12]}."
+
+
+def text_slots(model: Model) -> list[str]:
+    """The slots of encoders that have token vectors."""
+    return [
+        slot for slot in dict.fromkeys(model.slots.values()) if getattr(model.encoders[slot], "table", None) is not None
+    ]
+
+
+def blocks_of(part: Any) -> int:
+    """Transformer blocks of a trunk."""
+    net = getattr(part, "transformer", None)
+    return len(net.blocks) if isinstance(net, Transformer) else 0

@@ -1,0 +1,42 @@
+"""What may be told about adapting."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ceiba.base.spec import Spec, one_of
+from ceiba.surgery import LoraOptions
+
+
+class FullSpec(Spec):
+    """All weights are trained, those at the bottom slower if told. Source: Howard & Ruder 2018, arXiv:1801.06146."""
+
+    usual_lr: ClassVar[float] = 5e-5
+    """Learning rate unless told. Source: Devlin et al. 2019, arXiv:1810.04805, appendix A.3."""
+
+    type: Literal["full"] = "full"
+    freeze: tuple[Literal["embedding", "encoder", "trunk"], ...] = ()
+    """Parts that stay as they are: the token vectors, all encoders, the trunk."""
+    freeze_blocks: int = Field(0, ge=0)
+    """The lowest Transformer blocks that stay as they are."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """What the learning rate of a block is of that of the block above it."""
+
+
+class LoraSpec(LoraOptions):
+    """Thin matrices beside the layers are trained, and what is new. Source: Hu et al. 2021, arXiv:2106.09685."""
+
+    usual_lr: ClassVar[float] = 5e-4
+
+
+class FrozenSpec(Spec):
+    """All that comes from the origin stays as it is; only what is new is trained, such as a linear head."""
+
+    usual_lr: ClassVar[float] = 2e-3
+
+    type: Literal["frozen"] = "frozen"
+
+
+ADAPT: dict[str, type[Spec]] = {"full": FullSpec, "lora": LoraSpec, "frozen": FrozenSpec}
+"""Name → spec."""
+AdaptSpec = one_of(ADAPT, "full")

@@ -1,0 +1,52 @@
+"""Completing a recipe that begins with another model: what was left out is as that model has it."""
+
+from typing import Any, TypeVar
+
+from ceiba.adapt import ADAPT, Origin
+from ceiba.base.errors import RecipeError
+from ceiba.encoders import ENCODERS
+from ceiba.fields import FIELDS, TextSpec
+from ceiba.recipe.spec import ColumnSpec, OutputSpec, Recipe
+from ceiba.trunks import TRUNKS
+
+Column = TypeVar("Column", bound=ColumnSpec)
+NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
+
+
+def with_origin(recipe: Recipe, origin: Origin) -> Recipe:
+    """The recipe with the network, and the learning rate, that its origin asks for.
+
+    Raises: RecipeError for another width than the origin's.
+    """
+    adapt: Any = recipe.adapt or ADAPT["full"]()
+    model, found = recipe.model, origin.network
+    if "dim" in model.model_fields_set and model.dim != origin.dim:
+        raise RecipeError(f"model.dim must be the width of {origin.name} ({origin.dim})", model.dim, "Leave it out")
+    told: dict[str, Any] = {"dim": origin.dim}
+    catalogs = {**ENCODERS, "trunk": TRUNKS}
+    for key, options in found.items():
+        if getattr(model, key) is None:
+            still = {name: 0.0 for name in NO_DROPOUT if name in options} if adapt.type == "frozen" else {}
+            told[key] = catalogs[key][options["type"]].model_validate({**options, **still})
+    outputs = {name: with_head(with_tokenizer(one, origin), origin) for name, one in recipe.outputs.items()}
+    update: dict[str, Any] = {"model": model.model_copy(update=told), "adapt": adapt, "outputs": outputs}
+    if "optimizer" not in recipe.train.model_fields_set:
+        slower = recipe.train.optimizer.model_copy(update={"lr": adapt.usual_lr})
+        update["train"] = recipe.train.model_copy(update={"optimizer": slower})
+    return recipe.model_copy(update=update)
+
+
+def with_head(one: OutputSpec, origin: Origin) -> OutputSpec:
+    """A language model's head that is tied to the token vectors as the origin's is, unless told."""
+    if origin.is_tied is None or "tied" not in type(one.head).model_fields or "tied" in one.head.model_fields_set:
+        return one
+    return one.model_copy(update={"head": one.head.model_copy(update={"tied": origin.is_tied})})
+
+
+def with_tokenizer(one: Column, origin: Origin) -> Column:
+    """A text column with the tokenizer that the origin's token vectors belong to, unless another is told."""
+    field = one.field
+    if origin.tokenizer is None or not isinstance(field, TextSpec) or "tokenizer" in field.model_fields_set:
+        return one
+    told = {**field.model_dump(exclude_unset=True), "type": "text", "tokenizer": origin.tokenizer}
+    return one.model_copy(update={"field": FIELDS["text"].model_validate(told)})
