@@ -114,8 +114,8 @@ def prepare(bundle: Bundle, data: str | None, epochs: float) -> tuple[Material, 
         predictor = Predictor.from_bundle(bundle, TorchBackend(model))
         graph = onnx_bytes(model, predictor.fields.layouts())
         workshop = open_workshop(bundle, model, predictor)
-    elif bundle.onnx_path is not None:
-        graph = bundle.onnx_path.read_bytes()
+    elif (found := bundle.onnx) is not None:
+        graph = found if isinstance(found, bytes) else found.read_bytes()
         predictor = Predictor.from_bundle(bundle, OnnxBackend(graph))
     else:
         raise BundleError(f"{bundle.folder} must hold weights or {ONNX}", "neither", "Use another bundle")
