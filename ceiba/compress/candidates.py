@@ -13,6 +13,7 @@ from ceiba.export import check_parity, onnx_bytes, probes
 from ceiba.model import Model, TorchBackend
 from ceiba.predict import OnnxBackend
 
+NOTHING = "no training data at hand, no weights, or a network with edits"
 SHARES = (0.75, 0.5, 0.25)
 """Shares of channels, heads and layers that are kept."""
 SPARSE = (0.5, 0.75)
@@ -98,7 +99,7 @@ def structured(material: Material) -> Iterator[Candidate]:
     """Whole channels, heads and layers taken out, trained under the original's eye, then in 8 bits as well."""
     workshop = material.workshop
     if workshop is None:
-        yield Candidate("pruned", "channels, heads and layers", failed="no weights or training data at hand")
+        yield Candidate("pruned", "channels, heads and layers", failed=NOTHING)
         return
     for share in SHARES:
         name, how = f"pruned to {share:.0%}", f"{share:.0%} of channels, heads and layers, taught by the original"
@@ -116,7 +117,7 @@ def sparse(material: Material) -> Iterator[Candidate]:
     """Single weights taken out round by round, with training in between; the graph stays dense."""
     workshop = material.workshop
     if workshop is None:
-        yield Candidate("sparse", "single weights set to zero", failed="no weights or training data at hand")
+        yield Candidate("sparse", "single weights set to zero", failed=NOTHING)
         return
     model = workshop.model
     for share in SPARSE:

@@ -10,6 +10,7 @@ from typing import Any
 from ceiba.base.errors import BundleError, InputError, nearest
 from ceiba.base.files import write_bytes, write_folder, write_json
 from ceiba.bundle import CARD, ONNX, PARITY, REPORT, REPORT_HTML, ROWS, WEIGHTS, Bundle, derive_bundle
+from ceiba.bundle.layout import WEIGHT_INDEX
 from ceiba.compress.candidates import WAYS, Candidate, Material, candidates, row_of
 from ceiba.compress.goal import Goal
 from ceiba.compress.measure import BATCH_ROWS, Held, distance, drops, hold, machine, memory_bytes, speed, worst_class
@@ -107,13 +108,12 @@ def prepare(bundle: Bundle, data: str | None, epochs: float) -> tuple[Material, 
 
     Raises: InputError where no rows are at hand; BundleError for a bundle with neither weights nor a graph.
     """
-    has_weights = (bundle.folder / WEIGHTS).is_file()
     workshop = None
-    if has_weights:
+    if any((bundle.folder / name).is_file() for name in (WEIGHTS, WEIGHT_INDEX)):
         model = open_model(bundle)
         predictor = Predictor.from_bundle(bundle, TorchBackend(model))
         graph = onnx_bytes(model, predictor.fields.layouts())
-        workshop = open_workshop(bundle, model, predictor)
+        workshop = None if bundle.edits else open_workshop(bundle, model, predictor)
     elif (found := bundle.onnx) is not None:
         graph = found if isinstance(found, bytes) else found.read_bytes()
         predictor = Predictor.from_bundle(bundle, OnnxBackend(graph))

@@ -67,7 +67,8 @@ def recheck(bundle: Bundle, backend: Callable[[dict[str, Array]], Mapping[str, A
 
     Raises: BundleError if this runtime on this machine does not answer as the original did.
     """
-    if not (bundle.folder / PARITY).is_file():
+    is_there = (bundle.folder / PARITY).is_file() if bundle.sealed is None else PARITY in bundle.sealed.index
+    if not is_there:
         return
     try:
         kept = json.loads(bundle.read(PARITY))["kept"]
