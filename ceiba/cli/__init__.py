@@ -25,6 +25,8 @@ VERBS = {
     "keys": ("ceiba.cli.keys:main", "make, list and revoke the keys of a server"),
     "seal": ("ceiba.cli.seal:main", "sign a bundle, encrypt it, or both"),
     "unseal": ("ceiba.cli.seal:unseal", "write the plain bundle of an encrypted one"),
+    "generate": ("ceiba.cli.generate:main", "continue prompts with a language model"),
+    "chat": ("ceiba.cli.chat:main", "talk with a language model"),
     "report": ("ceiba.cli.report:main", "show where the report of a bundle is, or its figures"),
     "runs": ("ceiba.cli.runs:main", "list what was trained, or compare runs"),
     "schema": ("ceiba.cli.schema:main", "print the JSON Schema of a recipe"),

@@ -1,7 +1,10 @@
 """Opening a bundle as something that answers, through the lightest runtime that can."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ceiba.base.errors import BundleError, MissingPackage
 from ceiba.bundle import Bundle, open_bundle
@@ -21,7 +24,10 @@ def open_model(
 
     Raises: BundleError if the bundle is damaged or unknown; MissingPackage if its runtime is not installed.
     """
-    _, predictor, _ = open_served(bundle_folder(folder), 0, None if trust is None else Path(trust), unlock)
+    bundle = open_bundle(bundle_folder(folder), None if trust is None else Path(trust), unlock)
+    predictor = Predictor.from_bundle(bundle, _backend(bundle, 0))
+    if writes(bundle):
+        predictor = replace(WritingPredictor.from_bundle(bundle, predictor.backend), bundle=bundle)
     if files is None:
         return predictor
     return replace(predictor, reading=predictor.reading.model_copy(update={"files": files}))
@@ -29,17 +35,22 @@ def open_model(
 
 def open_served(
     folder: Path, threads: int, trust: Path | None = None, unlock: str | None = None
-) -> tuple[Bundle, Predictor, None]:
-    """A bundle and its Predictor, whose exported model computes a batch in `threads` (0 = one a core).
+) -> tuple[Bundle, Predictor, Any]:
+    """A bundle, its Predictor, whose exported model computes a batch in `threads` (0 = one a core), and, for a language
+    model, the engine that writes.
 
     Raises: as `open_model` does.
     """
     bundle = open_bundle(folder, trust, unlock)
+    writer = resolve("ceiba.generate:open_generator")(bundle).engine() if writes(bundle) else None
+    return bundle, Predictor.from_bundle(bundle, _backend(bundle, threads)), writer
+
+
+def _backend(bundle: Bundle, threads: int) -> Backend:
     if bundle.has_onnx:
         backend: Backend = resolve(BACKENDS["onnx"])(bundle, threads)
-    else:
-        backend = _torch_backend(bundle)
-    return bundle, Predictor.from_bundle(bundle, backend), None
+        return backend
+    return _torch_backend(bundle)
 
 
 def _torch_backend(bundle: Bundle) -> Backend:
@@ -54,6 +65,33 @@ def _torch_backend(bundle: Bundle) -> Backend:
             f"Run where it is: ceiba export {bundle.folder} --to onnx",
         ) from error
     return backend
+
+
+@dataclass(frozen=True)
+class WritingPredictor(Predictor):
+    """The Predictor of a language model, which also writes."""
+
+    bundle: Bundle | None = None
+
+    @cached_property
+    def generator(self) -> Any:
+        """What writes, its weights in the form that is measured to be fastest."""
+        return resolve("ceiba.generate:open_generator")(self.bundle)
+
+    def generate(self, prompt: str | Sequence[str], **options: Any) -> Any:
+        """Continue a prompt or several; the options are those of `GenerateOptions`.
+
+        Raises: InputError for a prompt or options that are wrong.
+        """
+        return self.generator.generate(prompt, **options)
+
+
+def writes(bundle: Bundle) -> bool:
+    """Whether a bundle holds a language model that can go on from what it read."""
+    if bundle.has_onnx:
+        return False
+    heads: dict[str, Any] = bundle.model.get("spec", {}).get("heads", {})
+    return any(head.get("type") == "next_token" for head in heads.values())
 
 
 def bundle_folder(folder: str | Path) -> Path:

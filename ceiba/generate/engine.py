@@ -1,0 +1,159 @@
+"""One thread that writes for many: requests are handed in from anywhere, their pieces come out as they are written."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ceiba.base.errors import CeibaError, InputError
+from ceiba.generate.batch import Batch
+from ceiba.generate.request import Request
+from ceiba.generate.speculate import Speculation
+from ceiba.generate.text import Generated, Piece
+
+Deliver = Callable[[Piece | BaseException], None]
+
+
+class Stream:
+    """The pieces of one text, in order, as they are written; leaving it early cancels the request."""
+
+    def __init__(self) -> None:
+        self.request: Request
+        self._pieces: queue.SimpleQueue[Piece | BaseException] = queue.SimpleQueue()
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Raises: CeibaError if writing failed or the engine was closed."""
+        try:
+            while True:
+                piece = self._pieces.get()
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece
+                if piece.finish is not None:
+                    return
+        finally:
+            self.cancel()
+
+    def result(self) -> Generated:
+        """Wait for the whole text.
+
+        Raises: CeibaError as iterating does.
+        """
+        for _ in self:
+            pass
+        return self.request.result()
+
+    def cancel(self) -> None:
+        """Give the request up: it leaves the batch before the next token."""
+        self.request.is_cancelled = True
+
+
+class Source(Protocol):
+    """What an engine writes with."""
+
+    context: int
+
+    def batch(self) -> Batch | Speculation:
+        """An empty batch."""
+
+    def prepare(self, prompt: Any, options: Any, deliver: Deliver) -> Request:
+        """A request for it, of what users give."""
+
+    def count(self, prompt: str | list[int]) -> int:
+        """The tokens of a prompt."""
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> str | list[int]:
+        """The prompt of a chat."""
+
+    def threads(self) -> AbstractContextManager[None]:
+        """What is entered by the thread that writes."""
+
+
+class Engine:
+    """A batch behind a thread of its own; its interface has no types of torch. `max_waiting` requests may wait."""
+
+    def __init__(self, source: Source, max_waiting: int = 1024):
+        self._source, self._batch, self.max_waiting = source, source.batch(), max_waiting
+        self.context, self.count, self.chat = source.context, source.count, source.chat
+        self._arrived: queue.SimpleQueue[tuple[Request, Deliver] | None] = queue.SimpleQueue()
+        self._deliveries: dict[int, Deliver] = {}
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="ceiba-generate", daemon=True)
+        self._thread.start()
+
+    def submit(self, prompt: Any, options: Any = None, deliver: Deliver | None = None) -> Stream:
+        """Continue a prompt; the stream gives the pieces, or `deliver` is called with each (or with the error that
+        ended it) from the engine's thread.
+
+        Raises: InputError for a prompt or options that are wrong; CeibaError if too many wait, or the engine is closed.
+        """
+        if self._is_closed:
+            raise CeibaError("the engine must be open", "closed", "Open another")
+        if self.num_waiting >= self.max_waiting:
+            raise CeibaError(f"at most {self.max_waiting} requests may wait", self.num_waiting, "Try again later")
+        stream = Stream()
+        hand = deliver or stream._pieces.put
+        stream.request = self._source.prepare(prompt, options, hand)
+        if stream.request.options.beams > 1:
+            raise InputError("an engine does not search over beams", stream.request.options.beams, "Use beams: 1")
+        self._arrived.put((stream.request, hand))
+        return stream
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that are not yet being written."""
+        return self._arrived.qsize() + len(self._batch.waiting)
+
+    @property
+    def num_active(self) -> int:
+        """Requests that are being written."""
+        return len(self._batch.active)
+
+    def close(self) -> None:
+        """End the thread; texts that are not finished end with an error."""
+        self._is_closed = True
+        self._arrived.put(None)
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        with self._source.threads():
+            self._write()
+
+    def _write(self) -> None:
+        is_busy = False
+        while True:
+            while not (is_busy and self._arrived.empty()):
+                arrived = self._arrived.get()
+                if arrived is None:
+                    self._fail(CeibaError("the engine was closed before the text was finished"))
+                    return
+                request, deliver = arrived
+                self._deliveries[id(request)] = deliver
+                self._batch.add(request)
+                is_busy = True
+            try:
+                is_busy = self._batch.step()
+            except Exception as error:
+                self._fail(error)
+                is_busy = False
+            if not is_busy:
+                self._deliveries.clear()
+
+    def _fail(self, error: Exception) -> None:
+        """Everybody who waits is told; the engine goes on with an empty batch."""
+        for request in self._batch.abandon():
+            self._deliveries[id(request)](error)
+        while not self._arrived.empty():
+            if (arrived := self._arrived.get()) is not None:
+                arrived[1](error)
+        self._deliveries.clear()
