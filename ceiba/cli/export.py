@@ -9,7 +9,11 @@ from ceiba.cli import resolve
 from ceiba.cli.opening import bundle_folder
 from ceiba.cli.words import finish, words
 
-TARGETS = {"onnx": "ceiba.export:export_onnx", "torch": "ceiba.export:export_torch"}
+TARGETS = {
+    "huggingface": "ceiba.export:export_huggingface",
+    "onnx": "ceiba.export:export_onnx",
+    "torch": "ceiba.export:export_torch",
+}
 """Target → the function `(bundle, out) -> figures` that writes it, imported only when asked for."""
 
 

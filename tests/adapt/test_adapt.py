@@ -153,3 +153,44 @@ def test_the_verb(
     assert open_bundle(tmp_path / "merged").edits == []
     assert main(["adapt", figures["bundle"]]) == 2
     assert "needs data" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_an_adapted_bundle_opens_in_transformers(
+    family: str, pretrained: Pretrained, news: dict[str, Any], tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    text = {"data": news["data"], "outputs": {"text": {"type": "text", "head": "next_token", "max_tokens": 8}}}
+    recipe, adapt = (news, "lora") if family == "bert" else (text, "full")
+    run = train(recipe, tmp_path / "run", pretrained(family), adapt, train={**TRAIN, "optimizer": {"lr": 0.01}})
+    assert main(["export", str(run.folder), "--to", "huggingface", "--out", str(tmp_path / "folder")]) == 0
+    kind = transformers.AutoModel if family == "bert" else transformers.AutoModelForCausalLM
+    other = kind.from_pretrained(tmp_path / "folder").eval()
+    ids = transformers.AutoTokenizer.from_pretrained(tmp_path / "folder")("team wins cup", return_tensors="pt")[
+        "input_ids"
+    ]
+    model = open_model(run.bundle)
+    shift = 0 if family == "bert" else 1
+    assert ids.shape[1] == (5 if family == "bert" else 3)
+    with torch.inference_mode():
+        tokens = model.tokens({"text.ids": (ids + shift).int()})
+        found = tokens.values if family == "bert" else model.logits("text", tokens)[..., 1:]
+        expected = other(input_ids=ids)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_that_no_family_has_is_refused(
+    news: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = {"type": "transformer", "layers": 1, "norm": "rms"}
+    for column, rule in (
+        ({"encoder": "lstm"}, "holds one Transformer"),
+        ({"encoder": encoder}, "must have all options"),
+    ):
+        recipe = {**news, "inputs": {"text": {"type": "text", "tokenizer": "word", **column}}, "model": {"dim": 16}}
+        run = ceiba.train({**recipe, "train": {**TRAIN, "epochs": 1}}, out=tmp_path / rule.split()[0])
+        target = tmp_path / "folder"
+        assert main(["export", str(run.bundle.folder), "--to", "huggingface", "--out", str(target)]) == 2
+        assert rule in capsys.readouterr().err
+        assert not target.exists()
