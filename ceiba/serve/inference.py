@@ -80,7 +80,7 @@ async def metadata(request: Request, service: Service, match: re.Match[str] | No
 
 def input_of(served: Served, name: str) -> dict[str, Any]:
     """One input, as metadata tells it."""
-    field = served.predictor.fields.inputs.get(name)
+    field = served.intake.fields.get(name)
     if isinstance(field, VectorField):
         return {"name": name, "datatype": "FP32", "shape": [-1, len(field.means)]}
     return {"name": name, "datatype": "FP32" if isinstance(field, NumberField) else "BYTES", "shape": [-1, 1]}
@@ -250,7 +250,7 @@ def rows_of(served: Served, tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
 
 
 def _column(served: Served, tensor: Tensor, rows: int) -> list[Any]:
-    field = served.predictor.fields.inputs.get(tensor.name)
+    field = served.intake.fields.get(tensor.name)
     values = tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values
     width = math.prod(tensor.shape[1:])
     if not isinstance(field, ImageField):

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ceiba.base.errors import DataError, listed, nearest
 from ceiba.clean.columns import ReplaceSpec
-from ceiba.fields import as_numbers, as_text
+from ceiba.fields import Field, as_numbers, as_text
 from ceiba.fields.columns import shown
 from ceiba.predict import Predictor
 from ceiba.serve.refusal import Refusal
@@ -47,9 +47,10 @@ class Intake:
         spellings = frozenset(reading.missing)
         operations = predictor.cleaner.operations
         replaced = {name for one in operations if isinstance(one, ReplaceSpec) for name in one.named()}
+        self.fields = fields_by_column(predictor)
         self.kinds: dict[str, tuple[Convert, pa.DataType | None]] = {}
         for name in predictor.columns:
-            field = predictor.fields.inputs.get(name)
+            field = self.fields.get(name)
             convert, arrow = KINDS.get("any" if field is None or name in replaced else field.kind, KINDS["any"])
             self.kinds[name] = (_spelled(convert, spellings) if spellings else convert, arrow)
         self.names = tuple(self.kinds)
@@ -137,7 +138,7 @@ class Intake:
             known = self.predictor.cleaner(empty).schema.names
         except DataError as error:
             return Refusal(422, str(error))
-        for name in self.predictor.fields.inputs:
+        for name in self.predictor.fields.read:
             if name not in known:
                 wanted = [given_name for given_name in map(str, given) if given_name not in present]
                 do = nearest(name, wanted) if wanted else f"The columns are {listed(self.names)}"
@@ -170,6 +171,18 @@ class Intake:
                     422, f"{where}, column '{name}' must be a plain value. Got {shown(row[name])}. Correct it."
                 )
         return Refusal(422, f"{where} must be a row of plain values. Got something else. Correct it.")
+
+
+def fields_by_column(predictor: Predictor) -> dict[str, Field]:
+    """The field of each column; a column that inputs of several kinds read has none that could speak for it."""
+    found: dict[str, Field] = {}
+    several = set()
+    for name, one in predictor.fields.inputs.items():
+        column = predictor.fields.column(name)
+        if column in found and found[column].kind != one.kind:
+            several.add(column)
+        found.setdefault(column, one)
+    return {column: one for column, one in found.items() if column not in several}
 
 
 def _kind(value: Any) -> str:

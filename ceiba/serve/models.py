@@ -18,7 +18,7 @@ from ceiba.fields import BinaryField, CategoryField, DateField, Field, ImageFiel
 from ceiba.predict import Predictor
 from ceiba.serve.batcher import Batcher
 from ceiba.serve.drift import Drift
-from ceiba.serve.intake import Intake
+from ceiba.serve.intake import Intake, fields_by_column
 from ceiba.serve.refusal import Refusal
 from ceiba.serve.routes import Route
 from ceiba.serve.writer import Writer
@@ -117,7 +117,8 @@ class Models:
 
 def example(predictor: Predictor) -> dict[str, Any]:
     """A row that the model can answer: the middle of each column."""
-    return {name: example_value(predictor.fields.inputs.get(name)) for name in predictor.columns}
+    fields = fields_by_column(predictor)
+    return {name: example_value(fields.get(name)) for name in predictor.columns}
 
 
 def example_value(one: Field | None) -> Any:

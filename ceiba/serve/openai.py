@@ -9,7 +9,7 @@ import re
 import secrets
 import struct
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -99,21 +99,23 @@ async def complete(request: Request, service: Service, match: re.Match[str] | No
 async def embed(request: Request, service: Service, match: re.Match[str] | None) -> Reply:
     """A vector for each text."""
     value = await body_of(request, service)
-    served, writer = find(request, service, value)
-    if not isinstance(writer, Embedder):
-        raise Refusal(400, "The model has no embeddings. Use another model.")
+    served = named(request, service, value)
     prompts = prompts_of(value, "input")
+    vectors_of, count = embedder(served)
     kind = value.get("encoding_format", "float")
     if kind not in ("float", "base64"):
         raise Refusal(400, "encoding_format must be float or base64. Got another.")
     service.guard.spend(request, len(prompts))
     request.rows = len(prompts)
-    vectors = await asyncio.get_running_loop().run_in_executor(None, writer.embed, prompts)
+    try:
+        vectors = await asyncio.get_running_loop().run_in_executor(None, vectors_of, prompts)
+    except InputError as error:
+        raise Refusal(400, str(error)) from error
     data = [
         {"object": "embedding", "index": place, "embedding": list(vector) if kind == "float" else packed(vector)}
         for place, vector in enumerate(vectors)
     ]
-    tokens = sum(map(writer.count, prompts))
+    tokens = sum(map(count, prompts))
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return reply_json({"object": "list", "data": data, "model": served.name, "usage": usage})
 
@@ -142,16 +144,44 @@ async def body_of(request: Request, service: Service) -> dict[str, Any]:
     return value
 
 
-def find(request: Request, service: Service, value: Mapping[str, Any]) -> tuple[Served, Writer]:
-    """The model that the request names, which must write text.
+def embedder(served: Served) -> tuple[Callable[[list[Prompt]], Any], Callable[[Prompt], int]]:
+    """What makes vectors of texts, and what counts their tokens (words, where no tokenizer is known).
 
-    Raises: Refusal for another.
+    Raises: Refusal for a model that makes none.
+    """
+    if isinstance(served.writer, Embedder):
+        return served.writer.embed, served.writer.count
+    names = served.intake.names
+    if len(names) != 1 or getattr(served.predictor.backend, "embed", None) is None:
+        raise Refusal(400, "The model has no embeddings. Use a trained model of one text input, not its export.")
+
+    def embed_texts(prompts: list[Prompt]) -> Any:
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            raise InputError("embeddings are made of texts", "tokens", "Send the text")
+        return served.predictor.embed([{names[0]: prompt} for prompt in prompts]).tolist()
+
+    return embed_texts, lambda prompt: len(prompt.split() if isinstance(prompt, str) else prompt)
+
+
+def named(request: Request, service: Service, value: Mapping[str, Any]) -> Served:
+    """The model that the request names.
+
+    Raises: Refusal for one that is not served.
     """
     name = value.get("model")
     if name is not None and not isinstance(name, str):
         raise Refusal(400, "model must be a name. Got something else.")
     served = service.models.find(name)
     request.model, request.version = served.name, served.version
+    return served
+
+
+def find(request: Request, service: Service, value: Mapping[str, Any]) -> tuple[Served, Writer]:
+    """The same, which must write text.
+
+    Raises: Refusal for another.
+    """
+    served = named(request, service, value)
     if served.writer is None:
         raise Refusal(400, "The model does not write text. Use /v1/predict.")
     return served, served.writer

@@ -71,7 +71,7 @@ def column(field: Field | None) -> dict[str, Any]:
 
 def row_schema(served: Served) -> dict[str, Any]:
     """A row of a model."""
-    fields = served.predictor.fields.inputs
+    fields = served.intake.fields
     names = served.intake.names
     needed = [name for name in names if name in fields] if served.intake.missing == "error" else []
     return {

@@ -113,7 +113,7 @@ def rows_of(served: Served, instances: Any, most_rows: int) -> list[dict[str, An
             400,
             f"instances is a plain list, but expecting list of objects as multiple inputs required: {_listed(names)}",
         )
-    return [{names[0]: one_value(served.predictor.fields.inputs.get(names[0]), value)} for value in instances]
+    return [{names[0]: one_value(served.intake.fields.get(names[0]), value)} for value in instances]
 
 
 def columns_of(served: Served, inputs: Any, most_rows: int) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def columns_of(served: Served, inputs: Any, most_rows: int) -> list[dict[str, An
                 f"inputs is a plain value/list, but expecting an object as multiple inputs required: {_listed(names)}",
             )
         inputs = {names[0]: inputs}
-    fields = served.predictor.fields.inputs
+    fields = served.intake.fields
     columns = {name: values if isinstance(values, list) else [values] for name, values in inputs.items()}
     if not any(len(column) for column in columns.values()):
         raise Refusal(400, "JSON Value: 'inputs' must hold at least one value.")
@@ -280,7 +280,7 @@ def _tensor(name: str, kind: str, shape: Sequence[int]) -> dict[str, Any]:
 
 def input_type(served: Served, name: str) -> tuple[str, tuple[int, ...]]:
     """TensorFlow's type of a column, and its shape."""
-    field = served.predictor.fields.inputs.get(name)
+    field = served.intake.fields.get(name)
     if isinstance(field, VectorField):
         return "DT_FLOAT", (-1, len(field.means))
     return ("DT_FLOAT" if isinstance(field, NumberField) else "DT_STRING"), (-1,)
