@@ -17,6 +17,8 @@ MOST_LABELS = 200
 """A column of more labels is not a choice but a text."""
 SINGLE = ["number", "string", "boolean", "null"]
 """A value of a column may be written in any of these: 39, "39" and 39.0 are one number."""
+NUMBER = r"^([-+]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})([eE][-+]?[0-9])?|true|false)?$"
+"""Text that spells a number."""
 FILE_KINDS = ("image", "audio")
 HTML = b"text/html; charset=utf-8"
 POLICY = (
@@ -47,7 +49,7 @@ def column(field: Field | None) -> dict[str, Any]:
     kind = field.kind if field is not None else "any"
     shown: dict[str, Any] = {"x-ceiba-kind": kind}
     if isinstance(field, NumberField):
-        return shown | {"type": SINGLE, "minimum": -3.4e38, "maximum": 3.4e38}
+        return shown | {"type": SINGLE, "minimum": -3.4e38, "maximum": 3.4e38, "pattern": NUMBER}
     if isinstance(field, VectorField):
         size = len(field.means)
         return shown | {

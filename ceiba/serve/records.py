@@ -71,7 +71,7 @@ async def answer(request: Request, service: Service, served: Served, rows: Seque
 def count_rows(request: Request, service: Service, rows: int) -> None:
     """Hold a request's rows against the limits before anything is made of them."""
     if rows > service.limits.rows:
-        raise Refusal(413, f"A request may have {service.limits.rows} rows. Got {rows}. Send fewer at a time.")
+        raise Refusal(422, f"A request may have {service.limits.rows} rows. Got {rows}. Send fewer at a time.")
     service.guard.spend(request, rows)
     request.rows = rows
 
@@ -120,7 +120,7 @@ def from_csv(body: bytes, most_rows: int) -> list[dict[str, Any]]:
     Raises: Refusal for what is no such table.
     """
     if body.count(b"\n") > 2 * most_rows + 2:
-        raise Refusal(413, f"A request may have {most_rows} rows. Got more. Send fewer at a time.")
+        raise Refusal(422, f"A request may have {most_rows} rows. Got more. Send fewer at a time.")
     try:
         header = next(csv.reader(io.StringIO(body.partition(b"\n")[0].decode("utf-8-sig"))), [])
         if len(set(header)) < len(header):

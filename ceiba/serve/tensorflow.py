@@ -142,7 +142,7 @@ def columns_of(served: Served, inputs: Any, most_rows: int) -> list[dict[str, An
 
 def _count(rows: int, most: int) -> None:
     if rows > most:
-        raise Refusal(413, f"A request may have {most} rows. Got {rows}.")
+        raise Refusal(400, f"A request may have {most} rows. Got {rows}.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
     "not UTF-8": (b'{"area": 1, "city": "\xff"}', 400, "must be JSON"),
     "twice": ('{"area": 1, "city": "Rome", "area": 2}', 400, "each column once"),
     "deep": ("[" * 10_000 + "]" * 10_000, 400, "nest deeper"),
-    "many": ("[" + ",".join(["{}"] * 10_001) + "]", 413, "may have 10000 rows"),
+    "many": ("[" + ",".join(["{}"] * 10_001) + "]", 422, "may have 10000 rows"),
 }
 
 
