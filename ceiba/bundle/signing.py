@@ -123,9 +123,10 @@ def check_signature(folder: Path, trust: Path) -> Signer:
 
     Raises: BundleError without a signature, for an unknown or expired key, and for a manifest that was altered.
     """
-    trusted, path = read_trust(trust), folder / SIGNATURE
-    if path.is_symlink() or not path.is_file():
-        raise BundleError(f"{folder} must be signed", "no signature", DO)
+    trusted, path, manifest = read_trust(trust), folder / SIGNATURE, folder / MANIFEST
+    for name, one in (("signature", path), ("manifest", manifest)):
+        if one.is_symlink() or not one.is_file():
+            raise BundleError(f"{folder} must be signed", f"no {name}", DO)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError("too large")
@@ -139,7 +140,7 @@ def check_signature(folder: Path, trust: Path) -> Signer:
     if signer.expires is not None and signer.expires <= time.time():
         raise BundleError(f"{folder} must be signed by a key that is valid", f"{signer.name}'s, which expired", DO)
     try:
-        Ed25519PublicKey.from_public_bytes(signer.public).verify(signed, DOMAIN + (folder / MANIFEST).read_bytes())
+        Ed25519PublicKey.from_public_bytes(signer.public).verify(signed, DOMAIN + manifest.read_bytes())
     except InvalidSignature as error:
         raise BundleError(f"{folder} must be as {signer.name} signed it", "an altered manifest", DO) from error
     return signer

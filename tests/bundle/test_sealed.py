@@ -129,6 +129,9 @@ def test_each_refusal_has_its_own_words(
         recipe_yaml="",
         weights=None,
     )
+    (sealed / MANIFEST).unlink()
+    with pytest.raises(BundleError, match=r"must be signed\. Got no manifest"):
+        open_bundle(sealed, trust, key)
     (sealed / MANIFEST).write_bytes((other / MANIFEST).read_bytes())
     with pytest.raises(BundleError, match=r"as us signed it\. Got an altered manifest"):
         open_bundle(sealed, trust, key)
