@@ -40,7 +40,7 @@ TITLES = {"data": {"train": str(ROOT / "examples" / "titles.tsv")}, "outputs": {
 def texts(encoder: dict[str, Any]) -> dict[str, Any]:
     """A recipe for short texts."""
     return {
-        **TITLES, "inputs": {"title": {"type": "text", "max_tokens": 16, "tokenizer": "char", "encoder": encoder}},
+        **TITLES, "inputs": {"title": {"type": "text", "max_tokens": 16, "tokenizer": "character", "encoder": encoder}},
         "model": {"dim": 16}, "train": {"epochs": 2, "batch_rows": 32},
     }  # fmt: skip
 

@@ -10,8 +10,8 @@ Both train copies of one model. B uses Ceiba's Dropout too; with `--plain`, torc
 length: what Ceiba gains by keeping texts of like length together is not counted here.
 With `--auto` A computes in what `auto` chooses on this machine (number and memory format, threads), B as before.
 
-`transformer` has the shape of a small GPT (dim 384, 6 layers, 6 heads, 256 bytes of text; 11 M parameters), but it is
-an encoder with a head for classes: without a causal mask, and without logits over the vocabulary.
+`transformer` is a small GPT (dim 384, 6 layers, 6 heads, windows of 256 bytes; 11 M parameters) that predicts each byte
+of Shakespeare from those before it.
 """
 
 import argparse
@@ -34,18 +34,26 @@ from torch import Tensor, nn
 from bench.work import DATA, ROOT, median, print_table
 from ceiba.answers import Answer
 from ceiba.batches import Batch, Batches
+from ceiba.batches.batch import gather
 from ceiba.fields import Ragged
 from ceiba.layers import Dropout
 from ceiba.model import Model, build_model
-from ceiba.prepare import Arrays, fit_fields, load_splits, prepare_arrays, profile
+from ceiba.prepare import Arrays, load_splits, profile
 from ceiba.recipe import answers_of, complete, model_spec, output_layouts, read_recipe
+from ceiba.run import encode
 from ceiba.train import TrainSpec, fit
 from ceiba.train.auto import choose
 
 OFF = ("train.ema=0", "train.augment={}", "train.precision=fp32", "train.channels_last=false", "train.epochs=1",
        "train.compile=false")  # fmt: skip
-GPT = "{type: text, max_tokens: 256, tokenizer: {type: bpe, vocab: 258}, encoder: {type: transformer, %s}}"
-
+CONTEXT = 256
+GPT: dict[str, Any] = {
+    "outputs": {"text": {"type": "text", "tokenizer": "byte", "max_tokens": CONTEXT, "head": "next_token"}},
+    "model": {"dim": 384, "trunk": {"type": "transformer", "layers": 6, "heads": 6}},
+    "train": {"batch_rows": 8},
+}
+HELD_SHARE = 0.2
+"""Of a text, at most: the last part, on which nothing is trained."""
 
 THREADS = [1]
 """Of the loop written by hand."""
@@ -57,6 +65,7 @@ class Case:
     """What is trained, for how many steps a round, and what A must reach of B's speed."""
 
     recipe: str
+    """Of the repository; or none, for the GPT."""
     overrides: tuple[str, ...]
     steps: int
     bar: float
@@ -70,23 +79,22 @@ CASES = {
     "mlp": Case("adult", ("model.table={type: mlp}",), 127, 0.95, 0.95),
     "cnn": Case("fashion_cnn", (), 60, 0.97, 1.9),
     "lstm": Case("ag_news_lstm", (), 60, 0.97, 0.97, tokens=40),
-    "transformer": Case(
-        "ag_news_transformer",
-        (f"inputs.text={GPT % 'layers: 6, heads: 6'}", "model.dim=384", "train.batch_rows=4"), 5, 0.97, 1.6, tokens=256,
-    ),
-}  # fmt: skip
+    "transformer": Case("", (), 5, 0.97, 1.6),
+}
 
 
 class Timed(Batches):
-    """Batches that keep the time from the first request to the one that finds no more."""
+    """Batches that keep the time from the first request to the last one's end."""
 
     seconds: ClassVar[list[float]] = []
 
     def epoch(self, *place: Any) -> Iterator[Batch]:
         """As Batches."""
         began = clock()
-        yield from super().epoch(*place)
-        self.seconds.append(clock() - began)
+        try:
+            yield from super().epoch(*place)
+        finally:
+            self.seconds.append(clock() - began)
 
 
 @dataclass(frozen=True)
@@ -118,18 +126,32 @@ def cut(arrays: Arrays, num_rows: int, tokens: int | None) -> Arrays:
     return replace(arrays, num_rows=len(chosen), parts=parts, targets=targets, rows=arrays.rows[chosen])
 
 
-def ready(case: Case, steps: int, threads: int) -> Ready:
+def gpt(folder: Path, steps: int) -> dict[str, Any]:
+    """The recipe of a GPT, with as much text as that many steps read."""
+    batch_rows = GPT["train"]["batch_rows"]
+    num_bytes = int((steps * batch_rows + 1) * CONTEXT / (1 - HELD_SHARE))
+    text = (DATA / "tiny_shakespeare" / "input.txt").read_bytes()[:num_bytes]
+    (folder / "text.txt").write_bytes(text)
+    data = {"train": str(folder / "text.txt"), "split": {"by": "order", "valid": HELD_SHARE, "test": 0}}
+    return {**GPT, "data": data}
+
+
+def ready(case: Case, steps: int, threads: int, folder: Path) -> Ready:
     """A recipe's model and rows, the way `ceiba.run` builds them."""
     overrides = (f"data.root={DATA}", f"train.threads={threads}", *OFF, *case.overrides)
-    recipe = read_recipe(ROOT / "recipes" / f"{case.recipe}.yaml", overrides)
-    splits = load_splits(recipe.data, list(recipe.outputs))
-    recipe = complete(recipe, splits.train, profile(splits.train, list(recipe.outputs), {}).kinds)
-    fields = fit_fields(splits.train, recipe.input_fields, recipe.output_fields)
+    source = ROOT / "recipes" / f"{case.recipe}.yaml" if case.recipe else gpt(folder, steps)
+    recipe = read_recipe(source, overrides)
+    splits = load_splits(recipe.data, recipe.targets)
+    recipe = complete(recipe, splits.train, profile(splits.train, recipe.targets, {}).kinds)
+    fields, found = encode(recipe, splits)
     answers = answers_of(recipe, fields)
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields))
-    rows = recipe.train.batch_rows
-    arrays = cut(prepare_arrays(splits.train, fields, rows=splits.rows["train"]), steps * rows, case.tokens)
-    few = cut(arrays, 1, case.tokens)
+    rows, arrays = recipe.train.batch_rows, found["train"]
+    if case.recipe:
+        arrays = cut(arrays, steps * rows, case.tokens)
+        few = cut(arrays, 1, case.tokens)
+    else:
+        few = found["valid"]
     return Ready(model, Timed(arrays, rows, 0), Batches(few, rows, 0), answers, recipe.train)
 
 
@@ -140,10 +162,18 @@ def ceiba_s(one: Ready, model: Model) -> float:
     return Timed.seconds[-1]
 
 
+def next_token(logits: Tensor, target: Tensor) -> Tensor:
+    """The mean over all tokens; 0 is none."""
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten().long(), ignore_index=0)
+
+
+LOSSES = {"classes": F.cross_entropy, "binary": F.binary_cross_entropy_with_logits, "text": next_token}
+
+
 def by_hand_s(one: Ready, model: Model, inputs: dict[str, Tensor], target: Tensor) -> float:
     """Seconds of an epoch of the loop written by hand."""
     ((name, answer),) = one.answers.items()
-    loss_of = F.cross_entropy if answer.kind == "classes" else F.binary_cross_entropy_with_logits
+    loss_of = LOSSES[answer.kind]
     model.train()
     torch.set_num_threads(THREADS[0])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
@@ -176,19 +206,20 @@ def with_auto(one: Ready, threads: int) -> Ready:
     return replace(one, spec=one.spec.model_copy(update=kept))
 
 
-def measured(case: Case, rounds: int, steps: int, threads: int, is_plain: bool, is_auto: bool) -> list[str]:
+def measured(
+    case: Case, rounds: int, steps: int, threads: int, is_plain: bool, is_auto: bool, folder: Path
+) -> list[str]:
     """The cells of one case: steps a second of both, and the median of the ratios."""
-    one = ready(case, steps, threads)
+    one = ready(case, steps, threads, folder)
     bar = case.auto_bar if is_auto else case.bar
     if is_auto:
         one = with_auto(one, threads)
     by_hand = copy.deepcopy(one.model)
     if is_plain:
         plain(by_hand)
-    parts = {name: part.pad() if isinstance(part, Ragged) else part for name, part in one.train.arrays.parts.items()}
-    inputs = {name: torch.tensor(part) for name, part in parts.items()}
-    ((name, target),) = one.train.arrays.targets.items()
-    truth = torch.tensor(target, dtype=torch.int64 if one.answers[name].kind == "classes" else torch.float32)
+    all_rows = gather(one.train.arrays, np.arange(one.train.arrays.num_rows))
+    ((name, target),) = all_rows.targets.items()
+    inputs, truth = all_rows.inputs, target.float() if one.answers[name].kind == "binary" else target
     found = [(ceiba_s(one, one.model), by_hand_s(one, by_hand, inputs, truth)) for _ in range(rounds + 1)]
     warm = found[1:]  # the first round is a warm-up
     per_round = one.train.per_epoch
@@ -218,7 +249,9 @@ def main() -> None:
     for name in given.cases or CASES:
         steps = min(CASES[name].steps, 3) if given.quick else CASES[name].steps
         rounds = 2 if given.quick else given.rounds
-        rows.append([name, *measured(CASES[name], rounds, steps, given.threads, given.plain, given.auto)])
+        with tempfile.TemporaryDirectory() as folder:
+            cells = measured(CASES[name], rounds, steps, given.threads, given.plain, given.auto, Path(folder))
+        rows.append([name, *cells])
     head = ["model", "parameters, M", "Ceiba steps/s", "by hand steps/s", "ratio", "ratios", "bar", "reached"]
     print_table(head, rows)
 
