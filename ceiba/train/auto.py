@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -23,6 +24,7 @@ from ceiba.layers import TransformerBlock
 from ceiba.model import Model
 from ceiba.train.fitting import fits
 from ceiba.train.rate import find_rate
+from ceiba.train.sight import peak_flops
 from ceiba.train.spec import TrainSpec
 from ceiba.train.step import Run, Settings, pick_device
 from ceiba.train.world import World
@@ -35,6 +37,8 @@ COMPILE_WORTH_S = 300.0
 """The same for compiling, which itself takes tens of seconds."""
 MOST_S = 5.0
 TIMED_STEPS = 3
+PROBE_SIDE, PROBE_S = 512, 0.03
+"""Of the products that tell whether a number format pays."""
 LEAST_BATCHES, MOST_BATCHES = 6, 30
 LOADERS = (0, 1, 2)
 """Numbers of threads that make batches."""
@@ -151,6 +155,8 @@ def fastest(
     for change in tries if base_s * steps >= WORTH_S else ():
         if time.monotonic() - began > limit_s:
             break
+        if change.get("precision") == "bf16" and not gains_from_bf16(pick_device(spec.device)):
+            continue
         candidate = replace(best if "threads" in change else base, **change)  # type: ignore[arg-type]
         found_s = seconds(candidate)
         measured.append({**asdict(candidate), "step_seconds": found_s})
@@ -167,6 +173,16 @@ def fastest(
         measured.append({**asdict(candidate), "step_seconds": found_s})
         best = candidate if found_s * GAIN <= best_s else best
     return Chosen(best, measured)
+
+
+@cache
+def gains_from_bf16(device: str) -> bool:
+    """Whether a product in bfloat16 is faster here than in float32: a processor that only imitates the format takes
+    several times as long, and a single step of a model would cost seconds to show it."""
+    fp32, bf16 = (
+        peak_flops(torch.device(device), kind, PROBE_SIDE, PROBE_S) for kind in (torch.float32, torch.bfloat16)
+    )
+    return bf16 > fp32
 
 
 def loading(copied: Callable[[Settings], Run], found: Chosen, batches: Batches, spec: TrainSpec) -> Chosen:

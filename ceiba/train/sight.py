@@ -101,13 +101,15 @@ def _flops(layer: nn.Module, values: Any, output: Any) -> int:
     return 0
 
 
-def peak_flops(device: torch.device, kind: torch.dtype = torch.float32) -> float:
+def peak_flops(
+    device: torch.device, kind: torch.dtype = torch.float32, side: int = PEAK_SIDE, seconds: float = PEAK_S
+) -> float:
     """Operations a second of the best of many square matrix products on this device, with the threads in use."""
-    left: Tensor = torch.randn(PEAK_SIDE, PEAK_SIDE, device=device).to(kind)
-    best_s, end = float("inf"), time.perf_counter() + PEAK_S
+    left: Tensor = torch.randn(side, side, device=device).to(kind)
+    best_s, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         began = time.perf_counter()
         product = left @ left
         float(product[0, 0])  # waits for the device
         best_s = min(best_s, time.perf_counter() - began)
-    return 2 * PEAK_SIDE**3 / best_s
+    return 2 * side**3 / best_s

@@ -44,6 +44,13 @@ def test_at_each_operation_of_a_save(tmp_path: Path) -> None:
         shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0), (2, 4)])
+def test_with_other_workers(tmp_path: Path, quiet: Path, before: int, after: int) -> None:
+    """Batches that are made ahead are the same, whoever makes them: the number may change when a run goes on."""
+    assert run(tmp_path, ("SIGKILL", "step", 11), workers=before) == -signal.SIGKILL
+    goes_on_equal(tmp_path, quiet, workers=after)
+
+
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_in_validation(tmp_path: Path, quiet: Path, at: int) -> None:
     assert run(tmp_path, ("SIGKILL", "validation", at)) == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""Numbers that are none, and memory that is not there.
+"""Numbers that are none, batches that cannot be made, and memory that is not there.
 
 That a skipped step changes neither weights nor states, and what the policies skip, rollback and stop do, is in
 tests/train/test_loop.py.
@@ -7,6 +7,7 @@ tests/train/test_loop.py.
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 import torch
 import trainings
 
-from ceiba.base.errors import CeibaError
+from ceiba.base.errors import CeibaError, DataError
 from ceiba.batches import Batches
 from ceiba.train import step
 
@@ -84,6 +85,22 @@ def test_on_one_of_two_processes(tmp_path: Path) -> None:
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert first["skipped"] == second["skipped"] == [3]
     assert first["weights"] == second["weights"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """What goes wrong while a batch is made, by whomever, ends the training with its own words, at once."""
+    make = Batches.make
+
+    def failing(batches: Batches, positions: np.ndarray, *told: object, **named: object) -> object:
+        if 17 in positions:
+            raise DataError("people.csv row 18 must be readable", "a torn page", "Use an undamaged copy")
+        return make(batches, positions, *told, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Batches, "make", failing)
+    with pytest.raises(DataError, match="row 18"):
+        trainings.training(tmp_path, workers=workers)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ceiba-")]
 
 
 def test_memory_that_is_not_there(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, times: dict[str, float], **options: 
         return 0.1 * float(np.prod([times.get(name, 1.0) for name in used]))
 
     monkeypatch.setattr(auto, "step_seconds", pretended)
+    monkeypatch.setattr(auto, "gains_from_bf16", lambda device: "imitated" not in times)
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     monkeypatch.setattr(Model, "compile", lambda self: None)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
@@ -67,6 +68,20 @@ def test_a_clear_gain_is_taken_and_a_small_one_is_not(monkeypatch: pytest.Monkey
     found = choose(monkeypatch, {"bf16": 0.9, "channels_last": 0.5, "2 threads": 0.5, "compile": 0.9})
     assert found.settings == auto.Settings("bf16", True, 2, False)
     assert choose(monkeypatch, {"bf16": 0.9, "channels_last": 0.97}).settings == auto.Settings("fp32", False, 4, False)
+
+
+def test_a_format_that_is_only_imitated_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = choose(monkeypatch, {"imitated": 1, "bf16": 0.1, "channels_last": 0.5, "2 threads": 2}, compile=False)
+    assert found.settings == auto.Settings("fp32", True, 4, False)
+    assert {one["precision"] for one in found.measured} == {"fp32"}
+
+
+def test_a_format_pays_where_its_products_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for faster in (torch.bfloat16, torch.float32):
+        monkeypatch.setattr(auto, "peak_flops", lambda device, kind, *_, faster=faster: 2.0 if kind == faster else 1.0)
+        auto.gains_from_bf16.cache_clear()
+        assert auto.gains_from_bf16("cpu") is (faster == torch.bfloat16)
+    auto.gains_from_bf16.cache_clear()
 
 
 def test_what_the_recipe_says_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
