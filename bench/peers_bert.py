@@ -4,7 +4,7 @@ python -m bench.peers_bert transformers=PEER/bin/python [--threads 2] [--rounds 
 
 PEER is an environment made from bench/peers/transformers.txt. Dim 256, 4 layers of 4 heads, inner width 1,024, dropout
 0.1, learnt positions, words as tokens, texts cut to 64 of them; AdamW, 32 rows a step, clipped, a cosine schedule, a
-line of log now and then, float32 (`ceiba_fp32`; `ceiba` as `auto` chooses), as many threads for each. Weights start at
+line of log now and then, float32 (Ceiba as `auto` chooses), as many threads for each. Weights start at
 random in both: fine-tuning costs the same. Both keep texts of like length together. BERT norms after each branch, has
 token types and a pooling layer; Ceiba's encoder norms first and takes the mean. The peer reads texts and a word list
 that are made for it beforehand; Ceiba starts from the raw file with an empty cache, learns its words, profiles and
@@ -49,7 +49,6 @@ def main() -> None:
             "evaluate": {"baselines": False},
         }
         runs = {"ceiba": partial(ceiba, recipe, BATCH_ROWS, given.threads)}
-        runs["ceiba_fp32"] = partial(ceiba, recipe, BATCH_ROWS, given.threads, "train.precision=fp32")
         words = [str(folder / file) for file in ("rows.json", "tokenizer.json", "out")] + [str(EPOCHS), str(BATCH_ROWS)]
         for one, python in (word.split("=") for word in given.peers):
             runs[one] = partial(peer, one, python, "bert_transformers", words, given.threads)

@@ -100,6 +100,7 @@ def test_short_trainings_are_begun_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 def test_measuring_leaves_the_model_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, batches = model(), Batches(arrays(), 16, 0)
     before = {name: value.clone() for name, value in kept.state_dict().items()}
+    monkeypatch.setattr(auto, "gains_from_bf16", lambda device: True)
     monkeypatch.setattr(auto, "WORTH_S", 0.0)
     spec = TrainSpec.model_validate({**LONG, "compile": False})
     found = auto.choose(kept, batches, batches, ANSWERS, spec)
