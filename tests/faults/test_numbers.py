@@ -103,10 +103,26 @@ def test_a_batch_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ceiba-")]
 
 
-def test_memory_that_is_not_there(tmp_path: Path) -> None:
+def no_memory(*_: object) -> None:
+    raise torch.OutOfMemoryError("DefaultCPUAllocator: not enough memory")
+
+
+@pytest.mark.parametrize("where", ["forward", "backward", "optimizer"])
+def test_memory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """The error names the rows of a step, and how the same gradients can be had in less memory."""
+    loss = step.Run.loss
+
+    def spoiled(run: step.Run, *told: object) -> torch.Tensor:
+        found = loss(run, *told)  # type: ignore[arg-type]
+        found.register_hook(no_memory)
+        return found
+
+    if where == "backward":
+        monkeypatch.setattr(step.Run, "loss", spoiled)
+    if where == "optimizer":
+        monkeypatch.setattr(step.Run, "_apply", no_memory)
     with pytest.raises(CeibaError) as caught:
-        trainings.training(tmp_path, faults=(("memory", "forward", 9),))
+        trainings.training(tmp_path, faults=(("memory", "forward", 9),) if where == "forward" else ())
     assert caught.value.exit_code == 1
     assert "16 rows" in str(caught.value)
     assert "train.accumulate=2" in str(caught.value)
