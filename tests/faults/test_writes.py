@@ -91,7 +91,7 @@ def test_a_disk_that_is_full_before_and_after_training(tmp_path: Path, where: st
     words = ["train", "people.yaml", "--out", "run", *RESUMABLE]
     assert ended(start(command, words, tmp_path, (("at most bytes 2000", where, 1),))) == 1
     (line,) = [line for line in (tmp_path / "error").read_text().splitlines() if line.startswith("ceiba:")]
-    assert line.endswith("File too large (errno 27).")
+    assert "File too large" in line
     assert "Traceback" not in (tmp_path / "error").read_text()
     assert not (tmp_path / "run/bundle").exists()
     assert not list(tmp_path.rglob(f"{MARK}*"))
