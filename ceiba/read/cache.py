@@ -33,10 +33,14 @@ def budget_bytes() -> int:
 def cached_folder(kind: str, identity: str, build: Callable[[Path], None]) -> Path:
     """The cache entry of that kind and identity, whose reader sees damage by itself; built where it is absent.
 
-    Raises: CeibaError as `built_once` does.
+    Raises: CeibaError if the cache cannot be written.
     """
     trim_hashes()
-    return built_once(cache_folder() / kind / identity, build, verified=False)
+    try:
+        return built_once(cache_folder() / kind / identity, build, verified=False)
+    except OSError as error:
+        do = "Free space there, or set CEIBA_CACHE to another folder"
+        raise CeibaError(f"{cache_folder()} must be writable", error.strerror or str(error), do) from error
 
 
 def built_once(folder: Path, build: Callable[[Path], None], verified: bool = True) -> Path:
@@ -44,22 +48,16 @@ def built_once(folder: Path, build: Callable[[Path], None], verified: bool = Tru
 
     A `verified` entry is held against its manifest whenever it is opened, and made again if it is damaged; another is
     written so that a power loss cannot damage it. Of two builders the second waits and uses what the first one made.
-
-    Raises: CeibaError if the cache cannot be written.
     """
     if _is_there(folder, verified):
         return folder
-    try:
-        make_room(folder.parent, budget_bytes())
-        with in_turn(folder):
-            if not _is_there(folder, verified):
-                with write_folder(folder, manifest=verified, durable=not verified) as temporary:
-                    build(temporary)
-                    for file in () if verified else files_below(temporary):
-                        sync_file(file)
-    except OSError as error:
-        do = "Free space there, or set CEIBA_CACHE to another folder"
-        raise CeibaError(f"{folder.parent.parent} must be writable", error.strerror or str(error), do) from error
+    make_room(folder.parent, budget_bytes())
+    with in_turn(folder):
+        if not _is_there(folder, verified):
+            with write_folder(folder, manifest=verified, durable=not verified) as temporary:
+                build(temporary)
+                for file in () if verified else files_below(temporary):
+                    sync_file(file)
     return folder
 
 
