@@ -1,5 +1,6 @@
 """A language model: raw text → measured bundle → how probable texts are."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -137,9 +138,9 @@ train: {epochs: 8, batch_rows: 8, optimizer: {lr: 0.02}, watch: metric}
     assert told["metrics"]["test"]["tag"]["f1"]["value"] > 0.9
     assert told["baselines"]["test"]["tag"]["constant"]["f1"]["value"] == 0
     assert main(["predict", "run", "names.conll", "--out", "tags.csv"]) == 0
-    first = (folder / "tags.csv").read_text().splitlines()[1]
-    assert first.startswith("B-PER;O;O,")
-    assert '""type"": ""PER""' in first
+    first = next(csv.DictReader((folder / "tags.csv").read_text(encoding="utf-8").splitlines()))
+    assert first["tag"] == "B-PER;O;O"
+    assert json.loads(first["tag_entities"]) == [{"type": "PER", "start": 0, "end": 1}]
     bad = [{"token": ["a", "b"], "tag": ["O", "B-X"]}, {"token": ["a", "b"], "tag": ["O"]}]
     (folder / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bad))
     sets = [word for part in ("train", "valid", "test") for word in ("--set", f"data.{part}=bad.jsonl")]
