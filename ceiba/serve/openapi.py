@@ -10,6 +10,7 @@ import pyarrow as pa
 from ceiba.fields import BinaryField, CategoryField, Field, NumberField, SetField, VectorField
 from ceiba.serve.app import Endpoint, Service
 from ceiba.serve.exchange import Reply, Request, reply_json
+from ceiba.serve.intake import LARGEST
 from ceiba.serve.models import Served, example_value
 from ceiba.serve.refusal import Refusal
 
@@ -49,7 +50,7 @@ def column(field: Field | None) -> dict[str, Any]:
     kind = field.kind if field is not None else "any"
     shown: dict[str, Any] = {"x-ceiba-kind": kind}
     if isinstance(field, NumberField):
-        return shown | {"type": SINGLE, "minimum": -3.4e38, "maximum": 3.4e38, "pattern": NUMBER}
+        return shown | {"type": SINGLE, "minimum": -LARGEST, "maximum": LARGEST, "pattern": NUMBER}
     if isinstance(field, VectorField):
         size = len(field.means)
         return shown | {
