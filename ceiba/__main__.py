@@ -23,9 +23,14 @@ class WithoutPandas:
             raise ModuleNotFoundError("a command does without pandas", name=name)
 
 
+EXPORTING = ("export", "compress")
+"""Verbs that load torch's compiler, which asks for pandas too and does not take no for an answer."""
+
+
 def command() -> NoReturn:
     """Run the words on the command line and leave with their exit code."""
-    sys.meta_path.insert(0, WithoutPandas())
+    if not set(sys.argv[1:2]) & set(EXPORTING):
+        sys.meta_path.insert(0, WithoutPandas())
     if sys.argv[1:2] == ["train"] and not {"-h", "--help", "--nproc"} & set(sys.argv) and leads():
         start_helper("ceiba.evaluate", "sklearn.ensemble")
     code = main()

@@ -66,7 +66,7 @@ def read_onnx(path: Path) -> Source:
     if not path.is_file():
         raise InputError(f"{path} must be an ONNX file", "no such file", "Check the name")
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, "protobuf", load_external_data=False)
     except Exception as error:  # protobuf's own
         raise InputError(f"{path} must be an ONNX file", str(error).splitlines()[0][:120], None) from error
     outside_data(path, model)

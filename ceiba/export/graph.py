@@ -94,8 +94,8 @@ def onnx_bytes(model: Model, layouts: Mapping[str, Layout]) -> bytes:
 
 def unexportable(error: BaseException) -> CeibaError:
     """Why a network cannot be exported, in one line: the innermost cause that says something."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while (within := error.__cause__ or error.__context__) is not None:
+        error = within
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     problem = lines[0][:200] if lines else type(error).__name__
     return CeibaError("This network cannot be exported", problem, "Use another encoder, or serve it through torch")

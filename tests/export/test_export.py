@@ -51,8 +51,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(trained: Path) -> Path:
-    """The same run with its export in its default place."""
-    assert main(["export", str(trained / "run"), "--to", "onnx"]) == 0
+    """The same run with its export in its default place, by the command as a process of its own."""
+    subprocess.run([sys.executable, "-m", "ceiba", "export", str(trained / "run"), "--to", "onnx"], check=True)
     return trained
 
 
