@@ -54,7 +54,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "CNN, augmented": {
         "data": {"train": str(ROOT / "examples" / "clothes.zip")},
-        "inputs": {"file": {"type": "image", "encoder": {"type": "cnn", "channels": [8, 16]}}},
+        "inputs": {"image": {"type": "image", "encoder": {"type": "cnn", "channels": [8, 16]}}},
         "outputs": {"label": "category"},
         "train": {"epochs": 4, "batch_rows": 16, "augment": {"flip": True, "crop": 2, "erase": 0.5}},
     },
