@@ -5,7 +5,8 @@ python -m bench.generate --bundle RUN --text FILE [--draft RUN]
 
 A GPT-2 of 124M parameters (12 layers, 12 heads, dim 768, 50,257 tokens), random weights, float32, CPU, greedy; prompts
 of 32 random tokens. Both read the same weights; the runs of a round follow each other, and each figure is the best of
-the rounds. Tokens must be equal; where float32's rounding decides between two tokens, the row is compared up to there.
+the rounds. Tokens must be equal; where float32's rounding decides between two tokens, the row is compared up to
+there. The share of the memory's speed is that of a step after the prompt.
 int8 and 4-bit weights are measured against our own float32. The memory's speed is that of summing 256 MB.
 
 With a trained bundle: what int8 and 4-bit weights do to the perplexity of the last tenth of a text, and with a draft,
@@ -30,7 +31,7 @@ from ceiba.generate.batch import Batch
 from ceiba.generate.decoder import open_decoder
 from ceiba.generate.options import GenerateOptions
 from ceiba.generate.request import Request
-from ceiba.generate.weights import WeightForm, untied, writing_threads
+from ceiba.generate.weights import WeightForm, step_seconds, untied, writing_threads
 from ceiba.heads import OutputLayout
 from ceiba.model import Model, ModelSpec, build_model
 from ceiba.surgery.packed import pack
@@ -129,7 +130,7 @@ def compare(
             speed = max(speed, read_speed(block))
     rate = {name: rows * tokens / one for name, one in seconds.items()}
     equal = same_tokens(peer, prompts, texts["transformers"], texts["packed"])
-    share = num_bytes * tokens / seconds["packed"] / speed
+    share = num_bytes / step_seconds(forms["packed"], "text", rows) / speed
     figures = {
         "tokens_per_second": rate, "same_tokens": equal, "read_gb_per_second": speed / 1e9, "share_of_read": share,
         "gain": rate["packed"] / rate["transformers"], "int8_gain": rate["int8"] / rate["packed"],

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -19,8 +20,9 @@ Deliver = Callable[[Piece | BaseException], None]
 class Stream:
     """The pieces of one text, in order, as they are written; leaving it early cancels the request."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: "Engine") -> None:
         self.request: Request
+        self._engine = engine  # which must not go before its texts are written
         self._pieces: queue.SimpleQueue[Piece | BaseException] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[Piece]:
@@ -72,16 +74,20 @@ class Source(Protocol):
 
 
 class Engine:
-    """A batch behind a thread of its own; its interface has no types of torch. `max_waiting` requests may wait."""
+    """A batch behind a thread of its own; its interface has no types of torch. `max_waiting` requests may wait.
+
+    The thread ends when the engine is closed, or when nobody holds it or one of its streams any more.
+    """
 
     def __init__(self, source: Source, max_waiting: int = 1024):
         self._source, self._batch, self.max_waiting = source, source.batch(), max_waiting
         self.context, self.count, self.chat = source.context, source.count, source.chat
-        self._arrived: queue.SimpleQueue[tuple[Request, Deliver] | None] = queue.SimpleQueue()
-        self._deliveries: dict[int, Deliver] = {}
+        self._arrived: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="ceiba-generate", daemon=True)
+        work = (source, self._batch, self._arrived)
+        self._thread = threading.Thread(target=_run, args=work, name="ceiba-generate", daemon=True)
         self._thread.start()
+        weakref.finalize(self, self._arrived.put, None)
 
     def submit(self, prompt: Any, options: Any = None, deliver: Deliver | None = None) -> Stream:
         """Continue a prompt; the stream gives the pieces, or `deliver` is called with each (or with the error that
@@ -93,12 +99,11 @@ class Engine:
             raise CeibaError("the engine must be open", "closed", "Open another")
         if self.num_waiting >= self.max_waiting:
             raise CeibaError(f"at most {self.max_waiting} requests may wait", self.num_waiting, "Try again later")
-        stream = Stream()
-        hand = deliver or stream._pieces.put
-        stream.request = self._source.prepare(prompt, options, hand)
+        stream = Stream(self)
+        stream.request = self._source.prepare(prompt, options, deliver or stream._pieces.put)
         if stream.request.options.beams > 1:
             raise InputError("an engine does not search over beams", stream.request.options.beams, "Use beams: 1")
-        self._arrived.put((stream.request, hand))
+        self._arrived.put(stream.request)
         return stream
 
     @property
@@ -125,35 +130,36 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _run(self) -> None:
-        with self._source.threads():
-            self._write()
 
-    def _write(self) -> None:
+def _run(source: Source, batch: Batch | Speculation, arrived: "queue.SimpleQueue[Request | None]") -> None:
+    """What the thread does; it does not know its engine, so that one that nobody holds any more can go."""
+    with source.threads():
         is_busy = False
         while True:
-            while not (is_busy and self._arrived.empty()):
-                arrived = self._arrived.get()
-                if arrived is None:
-                    self._fail(CeibaError("the engine was closed before the text was finished"))
+            while not (is_busy and arrived.empty()):
+                request = arrived.get()
+                if request is None:
+                    _end(batch, arrived)
                     return
-                request, deliver = arrived
-                self._deliveries[id(request)] = deliver
-                self._batch.add(request)
+                batch.add(request)
                 is_busy = True
             try:
-                is_busy = self._batch.step()
+                is_busy = batch.step()
             except Exception as error:
-                self._fail(error)
+                _fail(batch, error)
                 is_busy = False
-            if not is_busy:
-                self._deliveries.clear()
 
-    def _fail(self, error: Exception) -> None:
-        """Everybody who waits is told; the engine goes on with an empty batch."""
-        for request in self._batch.abandon():
-            self._deliveries[id(request)](error)
-        while not self._arrived.empty():
-            if (arrived := self._arrived.get()) is not None:
-                arrived[1](error)
-        self._deliveries.clear()
+
+def _fail(batch: Batch | Speculation, error: Exception) -> None:
+    """Everybody in the batch is told; it goes on empty."""
+    for request in batch.abandon():
+        request.deliver(error)
+
+
+def _end(batch: Batch | Speculation, arrived: "queue.SimpleQueue[Request | None]") -> None:
+    """Everybody is told that no more comes, those too who came when the engine was being closed."""
+    closed = CeibaError("the engine was closed before the text was finished")
+    _fail(batch, closed)
+    while not arrived.empty():
+        if (request := arrived.get()) is not None:
+            request.deliver(closed)

@@ -1,5 +1,6 @@
 """A language model that writes: prompts in, texts out."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -158,13 +159,13 @@ class Generator:
 
         Raises: InputError for a prompt or options that are wrong.
         """
-        pieces: list[Piece] = []
+        pieces: deque[Any] = deque()
         batch = self.batch()
         batch.add(_one_by_one(self.prepare(prompt, options, pieces.append)))
         is_busy = True
         while is_busy or pieces:
             if pieces:
-                yield pieces.pop(0)
+                yield pieces.popleft()
             else:
                 with self.threads():
                     is_busy = batch.step()
@@ -179,7 +180,7 @@ def _one_by_one(request: Request) -> Request:
     return request
 
 
-def _ignore(piece: Piece) -> None:
+def _ignore(piece: Piece | BaseException) -> None:
     """The text is taken as a whole."""
 
 

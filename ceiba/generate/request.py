@@ -33,7 +33,7 @@ class Constraint(Protocol):
 
 
 class Request:
-    """A prompt and its continuation so far; `deliver` is given each piece as soon as it is there."""
+    """A prompt and its continuation so far; `deliver` is given each piece as it comes, or what went wrong."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Request:
         options: GenerateOptions,
         decode: Callable[[Sequence[int]], str],
         end: int | None,
-        deliver: Callable[[Piece], None],
+        deliver: Callable[[Piece | BaseException], None],
         constraint: Constraint | None = None,
     ):
         self.prompt, self.options, self.deliver, self.constraint = list(prompt), options, deliver, constraint

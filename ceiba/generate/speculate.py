@@ -3,6 +3,7 @@ that it would have written itself."""
 
 from collections import deque
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -160,4 +161,4 @@ class Speculation:
             self._unread = [*self._unread, request.tokens[-1].id]
 
     def _uniform(self, request: Request, purpose: str, step: int) -> float:
-        return float(uniform(torch.tensor([step]).numpy(), 1, request.options.seed, purpose)[0, 0])
+        return float(uniform(np.array([step]), 1, request.options.seed, purpose)[0, 0])

@@ -1,5 +1,6 @@
 """Requests from many threads, streams, errors and closing."""
 
+import gc
 import threading
 
 import pytest
@@ -83,6 +84,19 @@ def test_a_closed_engine_ends_what_it_was_writing_and_takes_nothing_more(generat
         stream.result()
     with pytest.raises(CeibaError, match="open"):
         engine.submit("a", {})
+
+
+def test_an_engine_that_nobody_holds_ends_after_its_texts(generator: Generator) -> None:
+    engine = generator.engine()
+    thread = engine._thread
+    stream = engine.submit("to be", {"max_tokens": 5})
+    del engine
+    gc.collect()
+    assert stream.result().finish == "length"
+    del stream
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_full_queue_refuses(generator: Generator) -> None:
