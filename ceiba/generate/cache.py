@@ -13,6 +13,7 @@ columns in use are always one piece.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -172,8 +173,7 @@ class CacheLayer:
         if self.keys.numel() == 0:
             _, heads, _, dim = prompt.key.shape
             shape = (self.cache.max_rows, heads, self.cache.columns, dim)
-            # Zeros of the system's: a page costs memory when it is first written.
-            self.keys, self.values = prompt.key.new_zeros(shape), prompt.value.new_zeros(shape)
+            self.keys, self.values = blank(prompt.key, shape), blank(prompt.value, shape)
         for row, (length, count) in enumerate(zip(lengths, kept, strict=True)):
             self.keys[start + row, :, end - count : end] = prompt.key[row, :, length - count : length]
             self.values[start + row, :, end - count : end] = prompt.value[row, :, length - count : length]
@@ -187,3 +187,14 @@ class CacheLayer:
         """Move columns of the first rows; the places may overlap."""
         for held in (self.keys, self.values):
             held[:rows, :, to : to + count] = held[:rows, :, start : start + count].clone()
+
+
+def blank(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of the kind of another tensor.
+
+    On the processor they are the system's own, which take time and memory page by page when they are first written:
+    torch's would be written at once, and a cache is mostly room that few texts need.
+    """
+    if like.device.type != "cpu" or like.dtype != torch.float32:
+        return like.new_zeros(shape)
+    return torch.from_numpy(np.zeros(shape, dtype=np.float32))

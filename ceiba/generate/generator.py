@@ -45,9 +45,10 @@ class Generator:
         weights: WeightForm = "plain",
         draft: "Generator | None" = None,
     ):
+        self.field: TokenField = field
         if draft is not None and (draft.field.vocab, draft.field.trained) != (field.vocab, field.trained):
             raise InputError("a draft model must have the same tokens", None, "Train both with one tokenizer")
-        self.draft, self.field = draft, field
+        self.draft = draft
         prepared = prepare_weights(model, output, weights, max_rows)
         self.model, self.weights, self.notes = prepared.model, prepared.form, prepared.notes
         self.output, self.max_rows = output, max_rows

@@ -1,7 +1,9 @@
 """Rows of unequal length, joining and leaving, give what each would give alone, whatever the net's attention."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,3 +154,17 @@ def test_prompts_share_a_pass_while_it_has_room() -> None:
     assert passes([[1]]) == [[[1]]]
     long = [0] * 3000
     assert [len(group) for group in passes([[1], [2], long, long, [3]])] == [2, 1, 1, 1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="Linux tells")
+def test_room_in_the_cache_that_no_text_needs_costs_no_memory(model: Callable[..., Model]) -> None:
+    def touched() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    decoder = CachedDecoder(model(), "text", 100_000, 16)
+    before = touched()
+    decoder.admit([[1, 2, 3]])
+    decoder.step([[4]])
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in decoder.cache.parts)
+    assert held > 500e6
+    assert touched() - before < held / 5
