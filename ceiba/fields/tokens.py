@@ -151,11 +151,14 @@ class TokenField(Field):
     @classmethod
     def from_json(cls, value: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
         options = dict(value["tokenizer"])
+        trained = files[FILE].decode()
         template = files[TEMPLATE_FILE].decode() if TEMPLATE_FILE in files else None
+        # The first bundles told of a tokenizer only its options.
+        vocab = value["vocab"] if "vocab" in value else Tokenizer.from_str(trained).get_vocab_size()
         return cls(
-            TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), files[FILE].decode(),
-            int(value["vocab"]), int(value["shift"]), dict(value["special"]), bool(value["whole"]),
-            bool(value["masked"]), template,
+            TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), trained, int(vocab),
+            int(value.get("shift", 0)), dict(value.get("special", {})), bool(value.get("whole", False)),
+            bool(value.get("masked", False)), template,
         )  # fmt: skip
 
 
