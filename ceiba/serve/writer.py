@@ -52,7 +52,7 @@ class Writer(Protocol):
 
 
 @runtime_checkable
-class Embedder(Protocol):
+class Embedder(Writer, Protocol):
     """A writer that also gives a text's vector."""
 
     def embed(self, prompts: Sequence[Prompt]) -> Sequence[Sequence[float]]:
