@@ -6,8 +6,9 @@ answer. Encoders that limit a row's length, and ensembles, stand apart. bench/pa
 
 import pytest
 import torch
-from networks import IMAGE, NGRAMS, TABLE, TEXT
+from networks import IMAGE, NGRAMS, TABLE, TEXT, WORDS
 
+from ceiba.base.errors import CeibaError
 from ceiba.encoders import ENCODERS
 from ceiba.export import check_parity, onnx_bytes, probes
 from ceiba.fields import Layout
@@ -23,7 +24,7 @@ OUTPUTS = {
     "labels": OutputLayout("labels", 4, (1, 2, 3, 4)),
 }
 """The heads that answer a row at once, and what each answers."""
-LAYOUTS: dict[str, Layout] = {"table": TABLE, "text": TEXT, "image": IMAGE}
+LAYOUTS: dict[str, Layout] = {"table": TABLE, "text": TEXT, "image": IMAGE, "words": WORDS}
 SMALL = {"layers": 1, "width": 8, "heads": 2, "members": 3, "channels": 8}
 """Knobs that make an encoder quick to export, where it has them."""
 ENSEMBLES, POSITIONS = {"table tabm"}, {"text transformer"}
@@ -42,7 +43,7 @@ def encoders_of(names: list[str]) -> tuple[dict[str, object], dict[str, Layout]]
     return encoders, layouts
 
 
-ALL = [f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog]
+ALL = [f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog if kind != "words"]
 MODERN = {
     "type": "transformer", "layers": 1, "heads": 4, "kv_heads": 2, "causal": True, "positions": "rotary", "window": 4,
     "norm": "rms", "activation": "swiglu", "qk_norm": True,
@@ -85,6 +86,13 @@ def test_the_exported_model_answers_alike_at_other_sizes(case: str) -> None:
     assert {rows for rows, _ in sizes} == {1, 2, 7, 64}
     if "ensembles" not in case:
         assert {tokens for _, tokens in sizes} >= {1, 3, 12}
-        assert (64, 16) in sizes or "positions" in case
+        assert (64, 16) in sizes or POSITIONS & set(CASES[case][0])
     for wrong in (b"Loop", b"Scan"):
         assert wrong not in exported
+
+
+@pytest.mark.parametrize("name", ENCODERS["words"])
+def test_what_reads_words_and_their_characters_is_refused_in_words(name: str) -> None:
+    model, layouts = model_of([f"words {name}"], "none")
+    with pytest.raises(CeibaError, match=r"must read tables, texts or images\. Got WordsLayout"):
+        onnx_bytes(model, layouts)
