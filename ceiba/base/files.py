@@ -197,6 +197,16 @@ def write_folder(target: Path, manifest: bool = True, durable: bool = True) -> I
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that nothing half removed keeps its name, also if the process is killed meanwhile.
+
+    Raises: OSError.
+    """
+    gone = folder.with_name(f"{MARK}{folder.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    os.rename(folder, gone)
+    shutil.rmtree(gone)
+
+
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Hold a folder for one writer; the system lets go of it when the process ends, however it ends.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ceiba.base.errors import BundleError, CeibaError, InputError
-from ceiba.base.files import MARK, files_below, sync_file, verify_manifest, write_folder
+from ceiba.base.files import MARK, files_below, remove_folder, sync_file, verify_manifest, write_folder
 from ceiba.base.progress import say
 from ceiba.read.content import cache_folder, trim_hashes
 
@@ -110,7 +110,8 @@ def make_room(root: Path, budget: int) -> None:
     for _, entry, size in sorted(entries):
         if total <= budget:
             return
-        shutil.rmtree(entry, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_folder(entry)
         total -= size
 
 

@@ -4,7 +4,6 @@ No state of a random generator is among it: every random number has an address (
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ceiba.base.errors import BundleError, InputError, listed
-from ceiba.base.files import verify_manifest, write_folder
+from ceiba.base.files import remove_folder, verify_manifest, write_folder
 from ceiba.base.progress import say
 from ceiba.base.spec import leaves
 from ceiba.train.world import like, whole
@@ -110,7 +109,7 @@ def save_checkpoint(
     for place, path in enumerate(whole_ones):
         held += sum(file.stat().st_size for file in path.iterdir())
         if place and (place >= keep or (most_bytes is not None and held > most_bytes)):
-            shutil.rmtree(path)
+            remove_folder(path)
     return target
 
 

@@ -137,3 +137,25 @@ def test_a_folder_has_one_writer_and_names_it(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert f"process {os.getpid()}" in done.stderr
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_that_is_half_removed_has_lost_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the process were killed after the first file."""
+    make(tmp_path / "old")
+    unlink, removed = os.unlink, []
+
+    def first_alone(path: Path, **options: object) -> None:
+        if removed:
+            raise OSError(5, "killed")
+        removed.append(path)
+        unlink(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "unlink", first_alone)
+    with pytest.raises(OSError, match="killed"):
+        files.remove_folder(tmp_path / "old")
+    monkeypatch.undo()
+    assert removed
+    assert [path.name.startswith(files.MARK) for path in tmp_path.iterdir()] == [True]
+    make(tmp_path / "old")
+    files.remove_folder(tmp_path / "old")
+    assert not (tmp_path / "old").exists()
