@@ -122,6 +122,13 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     return fields, arrays
 
 
+def batches_of(recipe: Recipe, fields: Fields, arrays: Mapping[str, Arrays]) -> tuple[Batches, Batches]:
+    """What is trained on, and what it is validated on."""
+    rows, seed, masking = recipe.train.batch_rows, recipe.train.seed, masking_of(fields)
+    train = Batches(arrays["train"], rows, seed, recipe.train.augment, masking=masking)
+    return train, Batches(arrays["valid"], rows, seed, masking=masking)
+
+
 def learn(
     recipe: Recipe,
     fields: Fields,
@@ -136,9 +143,7 @@ def learn(
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
     if recipe.origin is not None:
         begin(model, open_origin(recipe.origin), recipe.adapt)
-    masking = masking_of(fields)
-    batches = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment, masking=masking)
-    valid = Batches(arrays["valid"], recipe.train.batch_rows, seed, masking=masking)
+    batches, valid = batches_of(recipe, fields, arrays)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}
     return model, fit(model, batches, valid, answers, recipe.train, folder, identity, resume, sinks)

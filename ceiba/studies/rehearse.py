@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ceiba.base.errors import InputError, RecipeError
-from ceiba.batches import Batches
 from ceiba.model import build_model
 from ceiba.prepare import load_splits, profile
 from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe
-from ceiba.run import encode
+from ceiba.run import batches_of, encode
 from ceiba.train.rehearsal import Rehearsal
 from ceiba.train.rehearsal import rehearse as rehearse_step
 
@@ -30,6 +29,5 @@ def rehearse(source: str | Path | Mapping[str, Any] | Recipe, ranks: int, overri
     fields, arrays = encode(recipe, splits)
     answers, seed = answers_of(recipe, fields), recipe.train.seed
     model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
-    train = Batches(arrays["train"], recipe.train.batch_rows, seed, recipe.train.augment)
-    valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
+    train, valid = batches_of(recipe, fields, arrays)
     return rehearse_step(model, train, valid, answers, recipe.train, ranks)
