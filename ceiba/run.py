@@ -122,6 +122,15 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     return fields, arrays
 
 
+def network(recipe: Recipe, fields: Fields) -> Model:
+    """A complete recipe's network as training begins with it."""
+    outputs = output_layouts(answers_of(recipe, fields), fields)
+    model = build_model(model_spec(recipe), fields.layouts(), outputs, recipe.train.seed)
+    if recipe.origin is not None:
+        begin(model, open_origin(recipe.origin), recipe.adapt)
+    return model
+
+
 def batches_of(recipe: Recipe, fields: Fields, arrays: Mapping[str, Arrays]) -> tuple[Batches, Batches]:
     """What is trained on, and what it is validated on."""
     rows, seed, masking = recipe.train.batch_rows, recipe.train.seed, masking_of(fields)
@@ -139,10 +148,7 @@ def learn(
     sinks: Sequence[Sink] = (),
 ) -> tuple[Model, Trained]:
     """A complete recipe's network, trained; `data` is the identity of the training rows."""
-    answers, seed = answers_of(recipe, fields), recipe.train.seed
-    model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
-    if recipe.origin is not None:
-        begin(model, open_origin(recipe.origin), recipe.adapt)
+    model, answers = network(recipe, fields), answers_of(recipe, fields)
     batches, valid = batches_of(recipe, fields, arrays)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}

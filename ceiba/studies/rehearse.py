@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ceiba.base.errors import InputError, RecipeError
-from ceiba.model import build_model
 from ceiba.prepare import load_splits, profile
-from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe
-from ceiba.run import batches_of, encode
+from ceiba.recipe import Recipe, answers_of, complete, read_recipe
+from ceiba.run import batches_of, encode, network
 from ceiba.train.rehearsal import Rehearsal
 from ceiba.train.rehearsal import rehearse as rehearse_step
 
@@ -27,7 +26,6 @@ def rehearse(source: str | Path | Mapping[str, Any] | Recipe, ranks: int, overri
     held = {name: frame for name, frame in splits.parts().items() if name != "train"}
     recipe = complete(recipe, splits.train, profile(splits.train, list(recipe.outputs), held).kinds)
     fields, arrays = encode(recipe, splits)
-    answers, seed = answers_of(recipe, fields), recipe.train.seed
-    model = build_model(model_spec(recipe), fields.layouts(), output_layouts(answers, fields), seed)
+    model, answers = network(recipe, fields), answers_of(recipe, fields)
     train, valid = batches_of(recipe, fields, arrays)
     return rehearse_step(model, train, valid, answers, recipe.train, ranks)
