@@ -4,7 +4,7 @@ Recipe ─┬─ read ──► Frame ── fit ──► Fields ── prepare
         └─ build ─────────────────────────────────────────► Model ──────────────────────┴─ train ──► Bundle
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,14 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     with phases("train"):
         answers = answers_of(recipe, fields)
         baselines = fit_beside(recipe.evaluate, splits.train, held, fields, answers, seed)
-        model, trained = learn(recipe, fields, arrays, folder, splits.train.identity, resume)
+        model, trained = learn(recipe, fields, arrays, folder, splits.train.identity, resume, settled=baselines.begin)
         valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
         recipe = recipe.model_copy(update={"train": trained.spec})
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
         predictor, rows = Predictor(fields, answers, TorchBackend(model)), RowScores()
         report = evaluate(
-            predictor, held, slices=recipe.evaluate.slices, baselines=baselines(), seed=seed, keep=rows.add
+            predictor, held, slices=recipe.evaluate.slices, baselines=baselines.result(), seed=seed, keep=rows.add
         )
     told = [*(caution.text for caution in found.warnings), *truncation_notes(arrays["train"], fields)]
     report["notes"] = [*splits.notes, *told, *trained.notes, *report["notes"]]
@@ -146,10 +146,14 @@ def learn(
     data: str,
     resume: bool = False,
     sinks: Sequence[Sink] = (),
+    settled: Callable[[], None] = lambda: None,
 ) -> tuple[Model, Trained]:
-    """A complete recipe's network, trained; `data` is the identity of the training rows."""
+    """A complete recipe's network, trained; `data` is the identity of the training rows.
+
+    `settled` is called when the settings of the training are known, and other work disturbs no measurement any more.
+    """
     model, answers = network(recipe, fields), answers_of(recipe, fields)
     batches, valid = batches_of(recipe, fields, arrays)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}
-    return model, fit(model, batches, valid, answers, recipe.train, folder, identity, resume, sinks)
+    return model, fit(model, batches, valid, answers, recipe.train, folder, identity, resume, sinks, settled)

@@ -1,7 +1,7 @@
 """Baselines learnt while the model trains: in the helping process where there is one, else on a thread."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,28 @@ from ceiba.fields import Fields
 from ceiba.read import Frame, open_frame
 
 Scores = dict[str, NDArray[Any]]
+AnyBaselines = Baselines | TagBaselines | TextBaselines
+
+
+class Beside:
+    """Baselines that are being learnt."""
+
+    def __init__(self, learn: Callable[[], AnyBaselines] | None = None):
+        self._learn = learn
+        self._found: Future[AnyBaselines] | None = None
+
+    def begin(self) -> None:
+        """Start, unless done before: not before the training has measured its settings, which this would disturb."""
+        if self._learn is None or self._found is not None:
+            return
+        pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
+        self._found = pool.submit(self._learn)
+        pool.shutdown(wait=False)
+
+    def result(self) -> AnyBaselines | None:
+        """The baselines, waited for; none if none are asked for."""
+        self.begin()
+        return None if self._found is None else self._found.result()
 
 
 def fit_beside(
@@ -30,30 +52,27 @@ def fit_beside(
     fields: Fields,
     answers: Mapping[str, Answer],
     seed: int = 0,
-) -> Callable[[], Baselines | TagBaselines | TextBaselines | None]:
-    """Learn the baselines, if they are asked for, beside other work; what is given back waits for them.
+) -> Beside:
+    """Baselines, if they are asked for, to be learnt beside other work.
 
+    In the helping process they begin at once, since it can be paused; on a thread they begin when they are told to.
     Rows go to the helper whole, so it is for few rows: those of a training that is over in seconds. It scores the rows
     that are held out at once, so that nobody waits for that either.
     """
     if not spec.baselines or not leads():
-        return lambda: None
-    pool = ThreadPoolExecutor(1, thread_name_prefix="ceiba-baselines")
+        return Beside()
     if text := next((name for name, answer in answers.items() if answer.kind == "text"), None):
-        counted = pool.submit(fit_text_baselines, train, held, fields, text)
-        pool.shutdown(wait=False)
-        return counted.result
+        return Beside(partial(fit_text_baselines, train, held, fields, text))
     if any(answer.kind == "tags" for answer in answers.values()):
-        looked_up = pool.submit(fit_tag_baselines, train, fields)
-        pool.shutdown(wait=False)
-        return looked_up.result
+        return Beside(partial(fit_tag_baselines, train, fields))
     other = helper()
     num_rows = max(frame.num_rows for frame in (train, *held.values()))
     is_small = num_rows <= most_rows(fields) and "image" not in input_kinds(fields)
-    learn = partial(_learn_there, other, held) if other and is_small else fit_baselines
-    found = pool.submit(learn, train, fields, dict(answers), seed)
-    pool.shutdown(wait=False)
-    return found.result
+    if other is None or not is_small:
+        return Beside(partial(fit_baselines, train, fields, dict(answers), seed))
+    found = Beside(partial(_learn_there, other, held, train, fields, dict(answers), seed))
+    found.begin()
+    return found
 
 
 def _learn_there(

@@ -16,6 +16,7 @@ from ceiba.answers import Answer
 from ceiba.base.errors import CeibaError, Followed, Stopped, listed
 from ceiba.base.memory import anonymous_bytes
 from ceiba.base.progress import Progress
+from ceiba.base.side_process import paused
 from ceiba.batches import Batch, Batches
 from ceiba.model import Model
 from ceiba.train.auto import choose
@@ -291,10 +292,12 @@ def fit(
     identity: Mapping[str, str],
     resume: bool = False,
     sinks: Sequence[Sink] = (),
+    settled: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train `model` in place and leave in it the weights of its best epoch on the validation rows.
 
-    `sinks` see the figures besides the run's own; one that raises ends the training.
+    `sinks` see the figures besides the run's own; one that raises ends the training. `settled` is called when nothing
+    is measured any more.
 
     Raises: Stopped after a signal, with a checkpoint saved; CeibaError if the loss is no longer a number.
     """
@@ -304,11 +307,12 @@ def fit(
     checkpoints = folder / "checkpoints"
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        weights: dict[str, dict[str, Tensor]] = {}
-        if resume:  # in the settings that the run began with
-            at, weights = load_checkpoint(checkpoints, identity)
-        else:
-            at = Progressed(settings=world.agree(lambda: choose(model, train, valid, answers, spec)).to_json())
+        at, weights = load_checkpoint(checkpoints, identity) if resume else (None, {})
+        if at is None:  # a run that goes on keeps the settings that it began with
+            with paused():
+                chosen = world.agree(lambda: choose(model, train, valid, answers, spec))
+            at = Progressed(settings=chosen.to_json())
+        settled()
         settings = Settings(**{name: at.settings[name] for name in Settings.__dataclass_fields__})
         if settings.threads != torch.get_num_threads():
             torch.set_num_threads(settings.threads)
@@ -332,13 +336,18 @@ def fit(
     model.load_state_dict(best)
     model.eval()
     known = spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"lr": run.lr})})
-    rows, told = run.at.step * train.batch_rows, list(run.at.notes)
-    if run.at.is_over and run.at.step < run.total:
-        told.append(
-            f"training ended after {run.at.step:,} of {run.total:,} steps, when train.max_time ({spec.max_time:g} s) "
-            f"was over; epoch {run.at.best_epoch:g} was the best"
-        )
+    rows = run.at.step * train.batch_rows
     return Trained(
         run.at.history, run.at.best_epoch, run.at.step, run.at.seconds, rows / max(run.at.seconds, 1e-9),
-        stopped_early, run.at.settings, known, tuple(run.at.skipped), tuple(told), saver.stall_s,
+        stopped_early, run.at.settings, known, tuple(run.at.skipped), (*run.at.notes, *told_of_end(run)), saver.stall_s,
     )  # fmt: skip
+
+
+def told_of_end(run: Run) -> list[str]:
+    """What the user should know of an end by the clock."""
+    if not run.at.is_over or run.at.step >= run.total:
+        return []
+    return [
+        f"training ended after {run.at.step:,} of {run.total:,} steps, when train.max_time ({run.spec.max_time:g} s) "
+        f"was over; epoch {run.at.best_epoch:g} was the best"
+    ]

@@ -93,3 +93,40 @@ def test_it_outlives_a_request_to_stop_but_not_its_maker() -> None:
         time.sleep(0.1)
     os.kill(process, signal.SIGKILL)
     pytest.fail("the helper outlived its maker")
+
+
+def test_it_stands_still_while_something_is_measured_and_then_answers() -> None:
+    found = output("""
+        import os, time
+        start_helper()
+        def state():
+            return open(f"/proc/{helper().process}/stat").read().split(") ")[1][0]
+        with paused():
+            time.sleep(0.3)
+            print(state())
+        print(helper().call(os.getpid) == helper().process)
+    """)
+    assert found == "T\nTrue"
+
+
+def test_a_helper_that_stands_still_does_not_outlive_its_maker() -> None:
+    main = subprocess.Popen(script("""
+        import time
+        start_helper()
+        time.sleep(0.5)
+        with paused():
+            print(helper().process, flush=True)
+            time.sleep(60)
+    """), stdout=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+    assert main.stdout is not None
+    with main.stdout:
+        process = int(main.stdout.readline())
+        assert is_alive(process)
+        main.kill()
+        main.wait()
+    for _ in range(100):
+        if not is_alive(process):
+            return
+        time.sleep(0.1)
+    os.kill(process, signal.SIGKILL)
+    pytest.fail("the helper outlived its maker")

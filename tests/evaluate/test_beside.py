@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ceiba.evaluate.beside import Beside
+
 SCRIPT = """
 import json, sys
 from ceiba.base.side_process import start_helper
@@ -48,6 +50,17 @@ def test_the_helper_gives_the_same_figures(tmp_path: Path) -> None:
         found[where] = json.loads(done.stdout.splitlines()[-1])
     assert found["helper"] == found["here"]
     assert found["here"][0]["test"]["y"]["quick"]["r2"]["value"] > 0.5
+
+
+def test_on_a_thread_they_begin_when_they_are_told_to() -> None:
+    seen: list[int] = []
+    beside = Beside(lambda: seen.append(1))  # type: ignore[arg-type, func-returns-value]
+    assert seen == []
+    beside.begin()
+    beside.begin()
+    assert beside.result() is None
+    assert seen == [1]
+    assert Beside().result() is None
 
 
 DYING = """

@@ -110,6 +110,35 @@ def test_measuring_leaves_the_model_alone(monkeypatch: pytest.MonkeyPatch) -> No
     assert all(parameter.grad is None for parameter in kept.parameters())
 
 
+def test_a_long_step_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting:
+        device, model, taken = torch.device("cpu"), model(), 0
+        optimizer = torch.optim.SGD(model.parameters())
+
+        def backward(self, batch: Batch) -> torch.Tensor:
+            self.taken += 1
+            time.sleep(0.02)
+            return torch.zeros(())
+
+    batch = next(Batches(arrays(), 16, 0).epoch(0))
+    for long_s, expected in ((auto.LONG_STEP_S, 1 + auto.TIMED_STEPS), (0.01, 2)):
+        monkeypatch.setattr(auto, "LONG_STEP_S", long_s)
+        run = Counting()
+        assert 0.02 <= auto.step_seconds(run, batch) < 0.2  # type: ignore[arg-type]
+        assert run.taken == expected
+
+
+def test_others_are_told_when_nothing_is_measured_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    inner = auto.choose
+    monkeypatch.setattr(
+        sys.modules["ceiba.train.loop"], "choose", lambda *given: (seen.append("measured"), inner(*given))[1]
+    )
+    batches = Batches(arrays(), 16, 0)
+    fit(model(), batches, batches, ANSWERS, TrainSpec(epochs=1), tmp_path, {}, settled=lambda: seen.append("settled"))
+    assert seen == ["measured", "settled"]
+
+
 def test_a_run_that_goes_on_does_not_measure_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = Batches(arrays(), 16, 0)
     pinned = {"precision": "bf16", "channels_last": True, "threads": 1, "compile": False}
