@@ -108,11 +108,13 @@ class ColumnSpec(Spec):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The flat form: for each kind the options of its field, with the keys of this spec beside them."""
-        own = handler.resolve_ref_schema(handler(core))["properties"]
+        own = handler.resolve_ref_schema(super().__get_pydantic_json_schema__(core, handler))["properties"]
         own = {name: value for name, value in own.items() if name != "field"}
         forms: list[JsonSchemaValue] = [{"enum": [AUTO, *FIELDS]}]
         for kind, spec in FIELDS.items():
-            field = handler.resolve_ref_schema(handler(spec.__pydantic_core_schema__))
+            field = handler.resolve_ref_schema(
+                spec.__get_pydantic_json_schema__(spec.__pydantic_core_schema__, handler)
+            )
             extra = {name: _part(name, kind, handler) or value for name, value in own.items()}
             forms.append({**field, "properties": {**field["properties"], **extra}})
         return {"description": cls.__doc__, "anyOf": forms}

@@ -33,7 +33,7 @@ GAIN = 1.15
 """How much faster a setting must be than what it replaces."""
 WORTH_S = 20.0
 """Expected seconds of training from which measuring may pay."""
-COMPILE_WORTH_S = 300.0
+COMPILE_WORTH_S = 900.0
 """The same for compiling, which itself takes tens of seconds."""
 MOST_S = 5.0
 TIMED_STEPS, LONG_STEP_S = 3, 0.5
@@ -42,9 +42,8 @@ PROBE_SIDE, PROBE_S = 512, 0.03
 LEAST_BATCHES, MOST_BATCHES = 6, 30
 LOADERS = (0, 1, 2)
 """Numbers of threads that make batches."""
-WIDE = (nn.Conv1d, nn.Conv2d, TransformerBlock)
+WIDE = (nn.Conv1d, nn.Conv2d, nn.RNNBase, TransformerBlock)
 """Layers whose quality does not suffer in bfloat16 and whose products are large enough to gain from it."""
-HEAVY = (*WIDE, nn.RNNBase)
 LIGHT_PRODUCTS = 32_000_000
 
 
@@ -66,7 +65,7 @@ class Chosen:
 def is_light(model: Model, batch_rows: int) -> bool:
     """Whether a step is so short that sharing it between threads costs more than it gains: few products, all in dense
     layers."""
-    if model.members or any(isinstance(part, HEAVY) for part in model.modules()):
+    if model.members or any(isinstance(part, WIDE) for part in model.modules()):
         return False
     weights = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear))
     return weights * batch_rows < LIGHT_PRODUCTS

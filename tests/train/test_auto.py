@@ -76,6 +76,13 @@ def test_a_format_that_is_only_imitated_is_not_tried(monkeypatch: pytest.MonkeyP
     assert {one["precision"] for one in found.measured} == {"fp32"}
 
 
+def test_bf16_is_tried_where_products_are_large() -> None:
+    spec, base = TrainSpec(), auto.Settings()
+    for layer, tried in ((torch.nn.LSTM(4, 4), True), (torch.nn.Conv1d(4, 4, 3), True), (torch.nn.Linear(4, 4), False)):
+        holder = torch.nn.Sequential(layer)
+        assert ({"precision": "bf16"} in auto.candidates(holder, spec, base)) is tried  # type: ignore[arg-type]
+
+
 def test_a_format_pays_where_its_products_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     for faster in (torch.bfloat16, torch.float32):
         monkeypatch.setattr(auto, "peak_flops", lambda device, kind, *_, faster=faster: 2.0 if kind == faster else 1.0)
