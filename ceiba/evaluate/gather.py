@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ceiba.answers import Answer, BinaryAnswer
+from ceiba.answers import Answer, BinaryAnswer, SpanAnswer
 from ceiba.evaluate.language import text_field, text_truth
+from ceiba.evaluate.spans import span_truth
 from ceiba.evaluate.tagging import tag_truth
 from ceiba.fields import Field, Fields
 from ceiba.metrics import known_rows, predicted
@@ -89,6 +90,10 @@ def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
         if answer.kind == "tags":
             truth, counts = tag_truth(frame, name, predictor.fields, answer.scores(logits[name]))
             scored[name] = Scored("tags", output_labels(answer), DEFAULT_THRESHOLD, truth, counts)
+            continue
+        if isinstance(answer, SpanAnswer):
+            truth, counts = span_truth(frame, name, answer, predictor.fields, logits[name])
+            scored[name] = Scored("span", (), DEFAULT_THRESHOLD, truth, counts)
             continue
         threshold = answer.threshold if isinstance(answer, BinaryAnswer) else DEFAULT_THRESHOLD
         truth = read_truth(frame, name, predictor.fields.outputs[name], answer)

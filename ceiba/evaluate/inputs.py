@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.optional import require
 from ceiba.fields import TABLE_KINDS, Field, Fields, Ragged
+from ceiba.fields.pairs import is_pair, joined
 
 MOST_CATEGORIES = 255
 MOST_PIXELS = 1024
@@ -73,7 +74,8 @@ def _blocks(field: Field, column: pa.Array) -> list[tuple[NDArray[Any], list[boo
 
 
 def as_texts(column: pa.Array) -> list[str]:
-    """A column as texts; a missing one is empty."""
+    """A column as texts, a pair as one; a missing one is empty."""
+    column = joined(column) if is_pair(column.type) else column
     return [str(value) for value in pc.fill_null(pc.cast(column, pa.string()), "").to_pylist()]
 
 

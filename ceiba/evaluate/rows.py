@@ -17,6 +17,7 @@ from ceiba.read import Frame, table_digest
 PAIRED = {
     "binary": "accuracy", "classes": "accuracy", "labels": "subset_accuracy", "number": "squared_error",
     "tags": "accuracy",
+    "span": "token_f1",
     "text": "loss",
 }  # fmt: skip
 """Answer kind → the figure that is compared row by row."""

@@ -12,6 +12,7 @@ from ceiba.fields.field import Field, FieldSpec
 from ceiba.fields.image import ImageSpec
 from ceiba.fields.number import NumberSpec
 from ceiba.fields.set import SetSpec
+from ceiba.fields.span import SpanSpec
 from ceiba.fields.tags import TagsSpec
 from ceiba.fields.text import TextSpec
 from ceiba.fields.vector import VectorSpec
@@ -27,6 +28,7 @@ FIELDS: dict[str, type[FieldSpec]] = {
     "text": TextSpec,
     "words": WordsSpec,
     "tags": TagsSpec,
+    "span": SpanSpec,
     "image": ImageSpec,
 }
 FieldOptions = one_of(FIELDS)

@@ -75,6 +75,10 @@ class TextLayout:
     vocab: int
     max_tokens: int
     weighted: bool
+    separator: int | None = None
+    """The id that ends each text of a pair, where there is one."""
+    places: bool = False
+    """Whether it is told where each token stands in the text."""
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,11 @@ class TextSpec(FieldSpec):
     masked: bool = False
     """Whether some tokens are hidden, to be told; so it is under the head masked."""
 
+    places: bool = False
+    """Whether it is told where each token stands; so it is where an output is a span."""
+
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> Field:
         options: TokenizerSpec | NgramSpec = self.tokenizer
         if isinstance(options, NgramSpec):
             return options.fit(column, self.max_tokens, seed)
-        return fit_tokens(options, column, self.max_tokens, seed, self.whole, self.masked)
+        return fit_tokens(options, column, self.max_tokens, seed, self.whole, self.masked, self.places)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from ceiba.base.errors import RecipeError
 from ceiba.fields.characters import MAX_CHARACTERS, clean_text
 from ceiba.fields.columns import no_values
 from ceiba.fields.field import Encoded, Field, Layout, Ragged, TextLayout
+from ceiba.fields.pairs import CLASS, SEPARATOR, is_pair, joined, parted
 from ceiba.fields.pieces import hidden, in_pieces
 from ceiba.fields.sample import Sample
 from ceiba.fields.tokenizer_folder import read_folder
@@ -32,7 +35,9 @@ LENGTH_LEVEL = 0.99
 MOST_TOKENS = 256
 PARALLELISM = "TOKENIZERS_PARALLELISM"
 ENDLESS = 2**31 - 1
-OWN_ROLES = {END: "end", MASK: "mask"}
+OWN_ROLES = {END: "end", MASK: "mask", CLASS: "class", SEPARATOR: "separator"}
+PAIR = f"{CLASS} $A {SEPARATOR} $B:1 {SEPARATOR}:1"
+"""How a pair stands among the tokens that were learnt; a text by itself has no frame."""
 UNKNOWN_ID = 1
 
 
@@ -59,6 +64,8 @@ class TokenField(Field):
     """Whether a row is read whole, in pieces of max_tokens, as a language model does, or cut."""
     masked: bool = False
     """Whether some tokens are hidden, to be told from those on both sides."""
+    places: bool = False
+    """Whether it is told where in the text each token stands, so that an answer may quote it."""
     chat_template: str | None = dataclasses.field(default=None, repr=False)
     """How a folder's author lays out a chat: a template in Jinja, somebody else's code."""
 
@@ -83,13 +90,24 @@ class TokenField(Field):
         found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [one.ids if not self.shift else [id + self.shift for id in one.ids] for one in found]
 
-    def _framed_ids(self, texts: list[str]) -> list[list[int]]:
-        """The tokens that a row keeps."""
-        if not (isinstance(self.options, FolderSpec) and self.options.template):
-            return self.token_ids(texts)
-        _survive_forks()
-        found = self._cutting.encode_batch_fast(texts, add_special_tokens=True)
-        return [[id + self.shift for id in one.ids] if text else [] for one, text in zip(found, texts, strict=True)]
+    def _framed(self, texts: Sequence[Any]) -> Encoded:
+        """The tokens that each row keeps, of texts or of pairs, whose longer text is cut first; a row without text has
+        none. Where they are asked for, also the place in the row's last text at which each token begins and ends."""
+        is_pair_of = bool(texts) and not isinstance(texts[0], str)
+        if is_pair_of or self.places or (isinstance(self.options, FolderSpec) and self.options.template):
+            _survive_forks()
+            cut = self._cutting.encode_batch if self.places else self._cutting.encode_batch_fast
+            found = cut(texts, add_special_tokens=True)
+            rows = [one.ids if any(text) else [] for one, text in zip(found, texts, strict=True)]
+            ids = [np.array(row, dtype=np.int32) + np.int32(self.shift) for row in rows]
+        else:
+            ids = [np.array(row[: self.max_tokens], dtype=np.int32) for row in self.token_ids(list(texts))]
+        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+        parts: Encoded = {"ids": Ragged(np.concatenate([np.zeros(0, np.int32), *ids]), offsets)}
+        if self.places:
+            where = [_places(one, int(is_pair_of))[: len(row)] for one, row in zip(found, ids, strict=True)]
+            parts["places"] = Ragged(np.concatenate([np.zeros((0, 2), np.int32), *where]), offsets)
+        return parts
 
     def decode(self, ids: Iterable[int], keep_special: bool = False) -> str:
         """The text that tokens spell; padding is passed over, as are special tokens unless they are kept."""
@@ -105,7 +123,7 @@ class TokenField(Field):
     def clean(self, column: pa.Array) -> pa.Array:
         """A column as the texts that are cut into tokens; a folder's tokenizer sees them as they stand."""
         most = ENDLESS if self.whole else MAX_CHARACTERS
-        return clean_text(column, most, compose=not isinstance(self.options, FolderSpec))
+        return clean_text(column, most, compose=not (self.places or isinstance(self.options, FolderSpec)))
 
     def num_bytes(self, column: pa.Array) -> NDArray[np.int64]:
         """The bytes of UTF-8 of each text."""
@@ -126,22 +144,21 @@ class TokenField(Field):
     def encode(self, column: pa.Array) -> Encoded:
         if self.whole:
             return self.pieces(self.whole_rows(column))
-        texts = self.clean(column)
-        rows: list[NDArray[np.int32]] = []
-        for start in range(0, len(texts), SLICE_ROWS):
-            found = self._framed_ids(texts[start : start + SLICE_ROWS].to_pylist())
-            rows += [np.array(ids[: self.max_tokens], dtype=np.int32) for ids in found]
-        offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-        return {"ids": Ragged(np.concatenate([np.zeros(0, np.int32), *rows]), offsets)}
+        if is_pair(column.type):
+            texts = list(zip(*(self.clean(text).to_pylist() for text in parted(column)), strict=True))
+        else:
+            texts = self.clean(column).to_pylist()
+        parts = [self._framed(texts[start : start + SLICE_ROWS]) for start in range(0, max(len(texts), 1), SLICE_ROWS)]
+        return parts[0] if len(parts) == 1 else {name: _stacked([one[name] for one in parts]) for name in parts[0]}
 
     def layout(self, name: str) -> Layout:
-        return TextLayout(vocab=self.vocab, max_tokens=self.max_tokens, weighted=False)
+        return TextLayout(self.vocab, self.max_tokens, False, self.special.get("separator"), self.places)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "kind": self.kind, "tokenizer": self.options.model_dump(mode="json"), "max_tokens": self.max_tokens,
             "vocab": self.vocab, "shift": self.shift, "special": dict(self.special), "whole": self.whole,
-            "masked": self.masked,
+            "masked": self.masked, "places": self.places,
         }  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
@@ -158,7 +175,7 @@ class TokenField(Field):
         return cls(
             TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), trained, int(vocab),
             int(value.get("shift", 0)), dict(value.get("special", {})), bool(value.get("whole", False)),
-            bool(value.get("masked", False)), template,
+            bool(value.get("masked", False)), bool(value.get("places", False)), template,
         )  # fmt: skip
 
 
@@ -169,21 +186,29 @@ def fit_tokens(
     seed: int,
     whole: bool = False,
     masked: bool = False,
+    places: bool = False,
 ) -> TokenField:
-    """Learn the tokens of a stream of texts, or read them from a folder; from a sample of it how long texts are.
+    """Learn the tokens of a stream of texts or pairs, or read them from a folder; from a sample how long they are.
 
     Raises: DataError for a column without text; RecipeError for a folder without a tokenizer.
     """
     sample = Sample(SAMPLE_TEXTS, seed)
+    pairs = any(is_pair(chunk.type) for chunk in islice(column, 1))
     if isinstance(options, FolderSpec):
         field, most = _from_folder(options)
         for _ in _texts(column, sample):
             pass
     else:
         assert isinstance(options, LearntSpec)
+        if pairs:
+            more = tuple(token for token in (CLASS, SEPARATOR) if token not in options.special)
+            options = options.model_copy(update={"special": (*options.special, *more)})
         tokenizer = options.learn(lambda: _texts(column, sample))
         own = tokenizer.get_vocab()
         roles = {OWN_ROLES[token]: own[token] for token in options.special if token in OWN_ROLES}
+        if pairs:
+            frame = [(token, own[token]) for token in (CLASS, SEPARATOR)]
+            tokenizer.post_processor = TemplateProcessing(single="$A", pair=PAIR, special_tokens=frame)
         vocab = tokenizer.get_vocab_size()
         field, most = TokenField(options, MOST_TOKENS, tokenizer.to_str(), vocab, special=roles), MOST_TOKENS
     if masked and "mask" not in field.special:
@@ -191,9 +216,8 @@ def fit_tokens(
     known = [text for text in sample.values().tolist() if text]
     if not known:
         raise no_values("must hold text")
-    return dataclasses.replace(
-        field, max_tokens=max_tokens or _usual_length(field, known, most), whole=whole, masked=masked
-    )
+    usual = max_tokens or _usual_length(field, known, most, pairs)
+    return dataclasses.replace(field, max_tokens=usual, whole=whole, masked=masked, places=places)
 
 
 def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:
@@ -208,21 +232,35 @@ def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:
     return field, min(found.most_tokens or MOST_TOKENS, 2 * MOST_TOKENS)
 
 
-def _usual_length(field: TokenField, known: Sequence[str], most: int) -> int:
-    """What all but a few texts keep to, at most what is usual."""
-    lengths = np.array([len(ids) for ids in dataclasses.replace(field, max_tokens=most)._framed_ids(list(known))])
-    longest = int(np.quantile(lengths, LENGTH_LEVEL, method="inverted_cdf"))
-    return min(max(1, longest), most)
+def _usual_length(field: TokenField, known: Sequence[str], most: int, pairs: bool) -> int:
+    """What all but a few texts keep to, at most what is usual; pairs are known as one text, without their frame."""
+    found = dataclasses.replace(field, max_tokens=most)._framed(known)["ids"]
+    assert isinstance(found, Ragged)
+    count = field.tokenizer.num_special_tokens_to_add
+    longest = int(np.quantile(found.lengths, LENGTH_LEVEL, method="inverted_cdf"))
+    return min(max(1, longest + (count(True) - count(False) if pairs else 0)), most)
 
 
 def _texts(column: Iterable[pa.Array], sample: Sample) -> Iterator[list[str]]:
     """The texts of a stream, list by list; a sample of their beginnings is kept on the way."""
     for chunk in column:
-        texts = clean_text(chunk)
+        texts = clean_text(joined(chunk) if is_pair(chunk.type) else chunk)
         for start in range(0, len(texts), SLICE_ROWS):
             part = texts[start : start + SLICE_ROWS]
             sample.add(np.array(pc.utf8_slice_codeunits(part, 0, SAMPLE_CHARACTERS).to_pylist(), dtype=object))
             yield part.to_pylist()
+
+
+def _places(found: Encoding, text: int) -> NDArray[np.int32]:
+    """(token, 2): where each token of one of the row's texts begins and ends, in characters; zeros for all others."""
+    own = np.array([place == text for place in found.sequence_ids], dtype=np.int32)
+    return np.array(found.offsets, dtype=np.int32).reshape(-1, 2) * own[:, None]
+
+
+def _stacked(parts: Sequence[Any]) -> Ragged:
+    """Rows of several parts, one after another."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Ragged(np.concatenate([part.values for part in parts]), np.cumsum([0, *lengths], dtype=np.int64))
 
 
 @functools.cache

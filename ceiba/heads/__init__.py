@@ -16,6 +16,8 @@ from ceiba.heads.masked import MaskedSpec as MaskedSpec
 from ceiba.heads.next_token import NextToken as NextToken
 from ceiba.heads.next_token import NextTokenSpec as NextTokenSpec
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
+from ceiba.heads.span import Span as Span
+from ceiba.heads.span import SpanSpec as SpanSpec
 from ceiba.heads.tags import TagsSpec as TagsSpec
 
 HEADS: dict[str, type[Spec]] = {
@@ -26,5 +28,6 @@ HEADS: dict[str, type[Spec]] = {
     "next_token": NextTokenSpec,
     "masked": MaskedSpec,
     "tags": TagsSpec,
+    "span": SpanSpec,
 }
 """Name → spec."""

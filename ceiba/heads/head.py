@@ -42,6 +42,8 @@ class Head(nn.Module, ABC):
     """Whether it answers for each token of one group."""
     masks: ClassVar[bool] = False
     """Whether it tells tokens that were hidden."""
+    quotes: ClassVar[bool] = False
+    """Whether it answers with a piece of the text, so that `forward` also takes the place of each token."""
     shifts: ClassVar[bool] = False
     """Whether it says of each token which one comes next, so that no token may know of those after it."""
     tied: bool = False

@@ -10,6 +10,7 @@ from ceiba.metrics.curves import Curve, pr_curve, roc_curve
 from ceiba.metrics.entities import tag_counts
 from ceiba.metrics.figures import KINDS, figures, known_rows, paired_difference, per_row, predicted
 from ceiba.metrics.resample import Figure
+from ceiba.metrics.spans import choose_span_threshold, overlap, span_scores
 from ceiba.metrics.threshold import choose_threshold
 
 __all__ = [
@@ -21,15 +22,18 @@ __all__ = [
     "Figure",
     "Metric",
     "calibration",
+    "choose_span_threshold",
     "choose_threshold",
     "confusion",
     "figures",
     "known_rows",
+    "overlap",
     "paired_difference",
     "per_class",
     "per_row",
     "pr_curve",
     "predicted",
     "roc_curve",
+    "span_scores",
     "tag_counts",
 ]

@@ -36,6 +36,16 @@ METRICS: dict[str, Metric] = {
     ),
     "f1_micro": Metric("F1, micro", "higher", "Harmonic mean of precision and recall over all labels of all rows."),
     "f1_macro": Metric("F1, macro", "higher", "Mean over the labels of the harmonic mean of precision and recall."),
+    "exact_match": Metric(
+        "Exact match", "higher", "Share of rows answered as one of the truths, articles and punctuation aside."
+    ),
+    "token_f1": Metric(
+        "F1 of words",
+        "higher",
+        "Mean harmonic mean of precision and recall of the answer's words; rightly none is 1.",
+    ),
+    "has_answer_f1": Metric("F1 where an answer is", "higher", "The same over the rows whose text holds an answer."),
+    "no_answer_accuracy": Metric("No answer known", "higher", "Share of the rows without an answer left unanswered."),
     "precision": Metric("Precision", "higher", "Share of the rows called positive that are."),
     "recall": Metric("Recall", "higher", "Share of the positive rows that are found."),
     "subset_accuracy": Metric("Subset accuracy", "higher", "Share of rows whose labels are all right."),
@@ -79,6 +89,7 @@ MAIN: dict[str, str] = {
     "labels": "f1_micro",
     "number": "rmse",
     "tags": "f1",
+    "span": "token_f1",
     "text": "perplexity",
 }
 """Answer kind → the metric named first."""

@@ -12,6 +12,7 @@ from ceiba.metrics.measures import (
     classes_measure,
     labels_measure,
     number_measure,
+    span_measure,
     surprise,
     tags_measure,
     text_measure,
@@ -19,7 +20,7 @@ from ceiba.metrics.measures import (
 from ceiba.metrics.resample import MOST_ROWS, Array, Figure, Measure, bootstrap
 
 RESAMPLES = 200
-KINDS = ("binary", "classes", "labels", "number", "tags", "text")
+KINDS = ("binary", "classes", "labels", "number", "tags", "text", "span")
 """Answer kinds that have figures."""
 
 
@@ -59,7 +60,7 @@ def _checked(kind: str, truth: Array, scores: Array) -> tuple[Array, Array, NDAr
         raise CeibaError(
             "Scores must be finite numbers", f"{broken} of {len(scores)} rows that are not", "Lower the learning rate"
         )
-    return truth if kind in ("number", "labels", "tags", "text") else truth.astype(np.int64), scores, known
+    return truth if kind in ("number", "labels", "tags", "text", "span") else truth.astype(np.int64), scores, known
 
 
 def figures(
@@ -89,6 +90,7 @@ def figures(
         "number": lambda truth, scores, exact: number_measure(truth, scores),
         "tags": lambda truth, scores, exact: tags_measure(truth, scores),
         "text": lambda truth, scores, exact: text_measure(truth, scores),
+        "span": lambda truth, scores, exact: span_measure(truth, scores),
     }
     # Every label is ranked on its own, so the time that rows may take is shared among them.
     most_rows = MOST_ROWS // max(truth.shape[1], 1) if kind == "labels" else MOST_ROWS
@@ -100,8 +102,8 @@ def figures(
 
 
 def per_row(kind: str, truth: Array, scores: Array, metric: str, threshold: float = 0.5) -> Array:
-    """One metric row by row, to pair two models: accuracy, log_loss, brier, subset_accuracy, loss, squared or absolute
-    error.
+    """One metric row by row, to pair two models: accuracy, log_loss, brier, subset_accuracy, loss, token_f1, squared or
+    absolute error.
 
     Raises: CeibaError for a metric that is no mean over rows.
     """
@@ -113,6 +115,8 @@ def per_row(kind: str, truth: Array, scores: Array, metric: str, threshold: floa
         }
     elif kind == "text":
         table = {"loss": lambda: scores}
+    elif kind == "span":
+        table = {"token_f1": lambda: scores[:, 1], "exact_match": lambda: scores[:, 0]}
     elif kind == "tags":
         table = {"accuracy": lambda: scores[:, 2] / truth[:, 1]}
     elif kind == "labels":

@@ -204,6 +204,25 @@ def text_measure(truth: Array, scores: Array) -> Measure:
     return measure
 
 
+def span_measure(truth: Array, scores: Array) -> Measure:
+    """Figures of answers from texts; `truth` is (row, 2): has an answer, has none, `scores` (row, 3): exact match, F1,
+    answered."""
+    there, none = truth.T
+    exact, f1, said = scores.T
+    columns = np.column_stack([np.ones(len(truth)), exact, f1, there, there * f1, none, none * (1 - said)])
+
+    def measure(weights: Array) -> dict[str, Array]:
+        total, matches, f1s, answerable, found, unanswerable, left = _matmul(weights, columns).T
+        return {
+            "exact_match": ratio(matches, total),
+            "token_f1": ratio(f1s, total),
+            "has_answer_f1": ratio(found, answerable),
+            "no_answer_accuracy": ratio(left, unanswerable),
+        }
+
+    return measure
+
+
 def tags_measure(truth: Array, scores: Array) -> Measure:
     """Figures of tagged rows from their counts; `truth` is (row, 2): entities and words, `scores` (row, 3): entities
     answered, of these right, and words right."""

@@ -7,6 +7,7 @@ from ceiba.predict.files import WRITERS, predict_file
 from ceiba.predict.onnx import OnnxBackend, open_onnx
 from ceiba.predict.parity import kept_rows, recheck, relative_error
 from ceiba.predict.predictor import EMBEDDING, Backend, Predictor
+from ceiba.predict.quotes import quoted_texts
 
 __all__ = [
     "EMBEDDING",
@@ -17,6 +18,7 @@ __all__ = [
     "kept_rows",
     "open_onnx",
     "predict_file",
+    "quoted_texts",
     "recheck",
     "relative_error",
 ]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from ceiba.answers import Answer, NumberAnswer, load_answer
+from ceiba.answers import Answer, NumberAnswer, SpanAnswer, load_answer
 from ceiba.answers.tags import NO_WORD
 from ceiba.base.errors import BundleError, CeibaError, DataError, InputError, listed, nearest
 from ceiba.bundle import META, Bundle
@@ -19,6 +19,7 @@ from ceiba.clean import Cleaner, CleanOption
 from ceiba.fields import Encoded, Fields, Pieces, Ragged, TokenField, measured_rows
 from ceiba.fields.slices import first_bad_row, slice_rows, sliced
 from ceiba.predict.forms import rows_and_form
+from ceiba.predict.quotes import quoted_texts
 from ceiba.read import Frame, ReadSpec, are_lines
 
 BATCH_ROWS = 1024
@@ -157,7 +158,7 @@ class Predictor:
         Raises: DataError as `encode` does, with the row.
         """
         logits = self.run(self._encode_at(batch, origin, start))
-        return self.answered(self._kept(batch, kept), logits)
+        return self.answered(self._kept(batch, kept), logits, batch)
 
     def stream(self, frame: Frame, keep: Sequence[str] = (), by: "Answering | None" = None) -> Iterator[pa.RecordBatch]:
         """Answers in the order of the rows, a window at a time, behind the columns that are kept; ids always are.
@@ -178,7 +179,7 @@ class Predictor:
             yield from by(self._cut_windows(frame, self._read(frame, kept)), kept, frame.origin)
             return
         for batch, logits in self.windows(frame, self._read(frame, kept)):
-            yield self.answered(self._kept(batch, kept), logits)
+            yield self.answered(self._kept(batch, kept), logits, batch)
 
     def predict(self, rows: Any) -> Any:
         """Answers in the form in which the rows came: a list of dicts, one dict, a dict of columns, a table of pandas,
@@ -237,17 +238,26 @@ class Predictor:
         wanted = {*self.columns, *keep}
         return tuple(name for name in frame.names if name in wanted)
 
-    def answered(self, kept: dict[str, pa.Array], logits: Mapping[str, Array]) -> pa.RecordBatch:
-        """Kept columns, then the answers of each output; a column that is kept is not replaced."""
+    def answered(
+        self, kept: dict[str, pa.Array], logits: Mapping[str, Array], batch: pa.RecordBatch | None = None
+    ) -> pa.RecordBatch:
+        """Kept columns, then the answers of each output; a column that is kept is not replaced.
+
+        `batch` holds the raw rows, which some answers quote; without it, such quotes are missing.
+        """
         found: dict[str, pa.Array] = {}
         for name, answer in self.answers.items():
-            found |= answer.columns(name, logits[name])
+            if isinstance(answer, SpanAnswer) and batch is not None:
+                texts = quoted_texts(self.fields, answer.source, self.cleaner(batch))
+                found |= answer.columns(name, logits[name], texts)
+            else:
+                found |= answer.columns(name, logits[name])
         return pa.RecordBatch.from_pydict(kept | {name: found[name] for name in found if name not in kept})
 
     def no_logits(self, name: str) -> Array:
         """The logits of no row."""
         answer = self.answers[name]
-        widths: dict[str, tuple[int, ...]] = {"binary": (), "number": (), "text": (2,)}
+        widths: dict[str, tuple[int, ...]] = {"binary": (), "number": (), "text": (2,), "span": (3,)}
         if answer.kind == "tags":
             widths["tags"] = (1, len(getattr(answer, "labels", ())))
         width = widths.get(answer.kind, (len(getattr(answer, "labels", ())),))

@@ -25,6 +25,8 @@ TEXT_WORDS = 3.0
 TEXT_CHARACTERS = 4.0
 """The same in characters, for scripts without blanks."""
 IMAGE_SHARE = 0.95
+SPELLED_SPANS = ("[]", '[{"text":')
+"""How answers begin that are written as JSON."""
 
 
 def infer_kinds(
@@ -54,7 +56,11 @@ def infer_kinds(
 def target_kind(summary: Summary) -> str:
     """The kind of a column as something to predict."""
     kind = summary.type
+    if summary.counts and all(str(value).startswith(SPELLED_SPANS) for value in summary.counts):
+        return "span"
     if pa.types.is_nested(kind):
+        if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+            return "span"
         return "set" if _holds_text(kind) else "vector"
     if is_number(kind) or summary.spells_numbers:
         few = summary.distinct <= FEW_NUMBERS and summary.distinct * RECUR <= max(summary.known, 2 * RECUR)

@@ -1,4 +1,4 @@
-"""JSON: an array of objects, an object of columns, or one object a line (jsonl)."""
+"""JSON: an array of objects, an object of columns, one object a line (jsonl), or questions as SQuAD lays them out."""
 
 import codecs
 import json
@@ -17,16 +17,17 @@ from ceiba.read.frame import Frame, derived
 from ceiba.read.rows import line_at, segments
 from ceiba.read.spec import ReadSpec
 from ceiba.read.spool import Settled, spooled
+from ceiba.read.squad import is_squad, squad_columns
 from ceiba.read.values import CHUNK_ROWS, Columns, write_values
 
-VERSION = "json 1"
+VERSION = "json 2"
 OPENING, COMMA, EMPTY = re.compile(r"\s*\[\s*"), re.compile(r"\s*,\s*"), re.compile(r"\s*\[\s*\]\s*")
 
 Row = dict[str, Any]
 
 
 def read_json(path: Path, options: ReadSpec) -> Frame:
-    """A JSON file: an array of objects (streamed), or an object of columns of one length.
+    """A JSON file: an array of objects (streamed), an object of columns of one length, or SQuAD's articles.
 
     Raises: DataError with the line where it is no JSON, and for any other shape.
     """
@@ -139,7 +140,7 @@ def _broken(text: Text, held: str, passed: int, before: re.Pattern[str]) -> Data
 
 
 def _object_columns(text: Text) -> Columns:
-    """An object of columns; pandas' form, where a column is an object of row labels, is one too."""
+    """An object of columns; pandas' form, where a column is an object of row labels, is one too, and so is SQuAD's."""
     try:
         found = _loads(b"".join(text.blocks()))
     except (ValueError, RecursionError) as error:
@@ -147,6 +148,8 @@ def _object_columns(text: Text) -> Columns:
         raise DataError(
             f"{text.path}:{line} must be JSON", getattr(error, "msg", str(error)), "Mend the file there"
         ) from error
+    if is_squad(found):
+        return squad_columns(found, str(text.path))
     columns = {name: list(values.values()) if isinstance(values, dict) else values for name, values in found.items()}
     for name, values in columns.items():
         if not isinstance(values, list):

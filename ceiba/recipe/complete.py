@@ -4,7 +4,16 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ceiba.adapt import open_origin
-from ceiba.answers import Answer, BinaryAnswer, ClassesAnswer, LabelsAnswer, NumberAnswer, TagsAnswer, TextAnswer
+from ceiba.answers import (
+    Answer,
+    BinaryAnswer,
+    ClassesAnswer,
+    LabelsAnswer,
+    NumberAnswer,
+    SpanAnswer,
+    TagsAnswer,
+    TextAnswer,
+)
 from ceiba.base.errors import RecipeError, listed, nearest
 from ceiba.base.spec import Spec
 from ceiba.encoders import ENCODERS
@@ -20,7 +29,7 @@ from ceiba.trunks import TRUNKS
 DEFAULT_ENCODERS = {"image": "cnn", "words": "lstm"}
 HEAD_ANSWERS = {
     "regression": "number", "binary": "binary", "classes": "classes", "labels": "labels",
-    "next_token": "text", "masked": "text", "tags": "tags",
+    "next_token": "text", "masked": "text", "tags": "tags", "span": "span",
 }  # fmt: skip
 NGRAMS = "ngrams"
 BAG = "bag"
@@ -50,10 +59,12 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
     if origin is not None:
         inputs = {name: with_tokenizer(one, origin) for name, one in inputs.items()}
     table = _table(recipe, {one.kind for one in inputs.values()})
-    filled = {name: _input(one, recipe, table) for name, one in inputs.items()}
     outputs = {
         name: _output(one, kinds[name] if one.kind == AUTO else one.kind) for name, one in recipe.outputs.items()
     }
+    if any(one.kind == "span" for one in outputs.values()):
+        inputs = _quoted(inputs)
+    filled = {name: _input(one, recipe, table) for name, one in inputs.items()}
     return recipe.model_copy(update={"inputs": filled, "outputs": outputs, "model": _network(recipe, filled, table)})
 
 
@@ -96,6 +107,20 @@ def _input(one: InputSpec, recipe: Recipe, table: Spec) -> InputSpec:
         if not chosen and encoder.type == BAG:
             one = one.model_copy(update={"field": type(one.field)(**dict(one.field) | {"tokenizer": NGRAMS})})
     return one.model_copy(update={"encoder": encoder or ENCODERS[group][DEFAULT_ENCODERS[group]]()})
+
+
+def _quoted(inputs: Mapping[str, InputSpec]) -> dict[str, InputSpec]:
+    """The one text that spans are pieces of, with the place of each token.
+
+    Raises: RecipeError for several inputs, or none that is cut into tokens.
+    """
+    name, one = next(iter(inputs.items()))
+    if len(inputs) > 1 or one.kind != "text" or one.field.tokenizer.type == NGRAMS:
+        do = "Name one text; clean: [{pair: {NAME: [question, passage]}}] makes one of two"
+        raise RecipeError("A span is a piece of one text that is cut into tokens", listed(inputs), do)
+    told = {**one.field.model_dump(exclude_unset=True), "type": "text", "places": True}
+    told.setdefault("tokenizer", {"type": "word"})
+    return {name: one.model_copy(update={"field": FIELDS["text"].model_validate(told)})}
 
 
 def _own(given: InputSpec) -> dict[str, Any]:
@@ -156,7 +181,11 @@ def model_spec(recipe: Recipe) -> ModelSpec:
 def answers_of(recipe: Recipe, fields: Fields) -> dict[str, Answer]:
     """How the logits of each head are read."""
     heads = {name: HEAD_ANSWERS[one.head.type] for name, one in recipe.outputs.items()}
-    return {name: _answer(kind, fields.outputs.get(name)) for name, kind in heads.items()}
+    source = next(iter(fields.inputs), "")
+    return {
+        name: SpanAnswer(source) if kind == "span" else _answer(kind, fields.outputs.get(name))
+        for name, kind in heads.items()
+    }
 
 
 def _answer(kind: str, field: Any) -> Answer:

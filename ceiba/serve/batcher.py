@@ -170,7 +170,7 @@ class Batcher:
         if is_asked:
             self.look(batch)
         logits = predictor.run(encoded)
-        answers = predictor.answered({}, logits).to_pylist()
+        answers = predictor.answered({}, logits, batch).to_pylist()
         finite = np.ones(len(answers), dtype=np.bool_)
         for values in logits.values():
             finite &= np.isfinite(values).reshape(len(values), -1).all(axis=1)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ceiba.answers import Answer, BinaryAnswer
+from ceiba.answers import Answer, BinaryAnswer, SpanAnswer
 from ceiba.batches import Batches
-from ceiba.metrics import choose_threshold
+from ceiba.metrics import choose_span_threshold, choose_threshold
 from ceiba.model import Model
 
 
@@ -18,9 +18,9 @@ def choose_thresholds(
     answers: Mapping[str, Answer], model: Model, valid: Batches, metrics: Mapping[str, str | float]
 ) -> dict[str, Answer]:
     """The answers as they fit a trained model: each binary one with the threshold that its metric asks for, or that is
-    given as a number; tags with the chain that was learnt."""
+    given as a number, each span with the margin over no answer; tags with the chain that was learnt."""
     answers = {name: model.head(name).settle(answer) for name, answer in answers.items()}
-    if not any(isinstance(answer, BinaryAnswer) for answer in answers.values()):
+    if not any(isinstance(answer, BinaryAnswer | SpanAnswer) for answer in answers.values()):
         return dict(answers)
     scores, truths = _scores(answers, model, valid)
     chosen = dict(answers)
@@ -29,6 +29,12 @@ def choose_thresholds(
             metric = metrics[name]
             given = metric if isinstance(metric, float) else _chosen(truths[name], scores[name], metric)
             chosen[name] = replace(answer, threshold=given)
+        elif isinstance(answer, SpanAnswer):
+            margin, found = metrics[name], scores[name]
+            best = (
+                margin if isinstance(margin, float) else choose_span_threshold(truths[name], found[:, :2], found[:, 2])
+            )
+            chosen[name] = replace(answer, threshold=best)
     return chosen
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba.answers import Answer
 from ceiba.batches import Batches
-from ceiba.metrics import tag_counts
+from ceiba.metrics import overlap, tag_counts
 from ceiba.model import LEAST_WEIGHT, Model
 from ceiba.train.precision import Precision, compute_in
 from ceiba.train.stop import StopRequest
@@ -25,13 +25,17 @@ LOWER_IS_BETTER = frozenset({"loss", "rmse", "perplexity"})
 
 
 def figure(kind: str, truth: NDArray[Any], scores: NDArray[Any]) -> tuple[str, float]:
-    """The name and value of an output's main figure: accuracy, RMSE or micro F1."""
+    """The name and value of an output's main figure: accuracy, RMSE, micro F1 or F1 of the characters."""
     if kind == "number":
         known = ~np.isnan(truth)
         return "rmse", float(np.sqrt(np.mean((truth[known] - scores[known]) ** 2))) if known.any() else 0.0
     if kind == "labels":
         chosen, true = scores >= 0.5, truth > 0.5
         return "f1", float(2 * (chosen & true).sum() / max(chosen.sum() + true.sum(), 1))
+    if kind == "span":
+        known = (truth >= 0).all(axis=1)
+        answered = np.where(scores[:, 2:] > 0, scores[:, :2], 0)
+        return "f1", float(overlap(truth[known], answered[known]).mean()) if known.any() else 0.0
     known = truth >= 0
     predicted = scores.argmax(-1) if scores.ndim == 2 else scores >= 0.5
     return "accuracy", float(np.mean(predicted[known] == truth[known])) if known.any() else 0.0

@@ -15,6 +15,7 @@ from ceiba.answers import (
     ClassesAnswer,
     LabelsAnswer,
     NumberAnswer,
+    SpanAnswer,
     TagsAnswer,
     TextAnswer,
     load_answer,
@@ -28,6 +29,7 @@ EXAMPLES: dict[str, tuple[Answer, tuple[int, ...]]] = {
     "classes": (ClassesAnswer(("a", "b", "c")), (3,)),
     "labels": (LabelsAnswer(("a", "b", "c"), (0.5, 0.1, 0.9)), (3,)),
     "number": (NumberAnswer(mean=0.1 + 0.2, std=1 / 3, log=True), ()),
+    "span": (SpanAnswer("passage", 0.2), (3,)),
     "tags": (TagsAnswer(("B-X", "I-X", "O"), tuple(range(15))), (4, 3)),
     "text": (TextAnswer(), (2,)),
 }
@@ -52,7 +54,8 @@ def test_every_column_has_a_value_for_each_row(kind: str, rows: int) -> None:
     logits = np.random.default_rng(0).normal(size=(rows, *shape)).astype(np.float32)
     columns = answer.columns("y", logits)
     assert next(iter(columns)) == "y"
-    assert all(len(column) == rows and column.null_count == 0 for column in columns.values())
+    assert all(len(column) == rows for column in columns.values())
+    assert kind == "span" or not any(column.null_count for column in columns.values())
     assert answer.scores(logits).shape == (rows, *shape[: {"text": 0, "tags": 1}.get(kind, len(shape))])
     alone = [answer.columns("y", logits[row : row + 1]) for row in range(rows)]
     for name, column in columns.items():
@@ -137,3 +140,14 @@ def test_tags_that_go_on_with_nothing_begin_an_entity() -> None:
 def test_tags_that_are_no_entities_are_left_as_they_are() -> None:
     columns = TagsAnswer(("noun", "verb")).columns("y", np.array([[[0.0, 1.0], [2.0, 1.0]]]))
     assert {name: column.to_pylist() for name, column in columns.items()} == {"y": [["verb", "noun"]]}
+
+
+def test_a_span_is_quoted_above_its_threshold_alone() -> None:
+    answer = SpanAnswer("passage", threshold=0.5)
+    logits = np.array([[2, 5, 0.6], [0, 3, 0.4], [0, 0, 9]], dtype=np.float32)
+    columns = answer.columns("y", logits, ["über die", "abc", ""])
+    assert [columns[name].to_pylist() for name in ("y", "y_start", "y_end")] == [
+        ["er ", None, None], [2, None, None], [5, None, None],
+    ]  # fmt: skip
+    assert columns["y_score"].to_pylist() == pytest.approx([0.1, -0.1, 8.5])
+    assert answer.columns("y", logits)["y"].to_pylist() == [None, None, None]

@@ -109,3 +109,20 @@ def test_hashes_do_not_change_between_versions() -> None:
 
 EXPECTED = [6623092147541394239, 6364136223846793005]
 EXPECTED_NUMBER = 14873797093642526444
+
+
+def test_objects_hash_by_their_parts() -> None:
+    kind = pa.struct([("text", pa.string()), ("start", pa.int64())])
+    rows = [
+        {"text": "a", "start": 1},
+        {"text": "a", "start": 2},
+        {"text": "b", "start": 1},
+        None,
+        {"text": "a", "start": 1},
+    ]
+    hashes = hash_values(pa.array(rows, kind))
+    assert hashes[0] == hashes[4]
+    assert len(set(hashes.tolist())) == 4
+    lists = hash_values(pa.array([rows[:1], rows[:2], [], rows[4:]], pa.list_(kind)))
+    assert lists[0] == lists[3]
+    assert len(set(lists.tolist())) == 3

@@ -100,6 +100,15 @@ def test_join_passes_a_table_that_has_the_result() -> None:
         cleaned({"title": ["a"], "descriptions": ["x"]}, join)
 
 
+def test_pair_keeps_two_texts_apart() -> None:
+    pair = {"pair": {"both": ["a", "b"]}}
+    columns = {"a": ["x", None, "y"], "b": [1, 2, None]}
+    assert cleaned(columns, pair)["both"] == [["x", "1"], ["", "2"], ["y", ""]]
+    assert cleaned({"both": [["x", "1"]]}, pair) == {"both": [["x", "1"]]}
+    with pytest.raises(DataError, match=r"clean.pair must name.*'b'"):
+        cleaned({"a": ["x"]}, pair)
+
+
 def test_rename_and_drop() -> None:
     assert cleaned({"a": [1], "b": [2]}, {"rename": {"a": "b", "b": "a"}}) == {"b": [1], "a": [2]}
     assert cleaned({"b": [2]}, {"rename": {"a": "b"}}) == {"b": [2]}

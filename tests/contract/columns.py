@@ -3,6 +3,7 @@
 import base64
 import datetime
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,6 +153,21 @@ def vector_forms(values: Values) -> list[pa.Array]:
     ]
 
 
+def pair_forms(values: Values) -> list[pa.Array]:
+    """Two texts in a list, and in a list of two; a missing row is one of empty texts."""
+    filled = [["", ""] if value is None else ["" if part is None else part for part in value] for value in values]
+    lists = pa.array(values, pa.list_(pa.string()))
+    return [lists, pa.array(filled, pa.list_(pa.string())), pa.array(filled, pa.list_(pa.string(), 2))]
+
+
+def span_forms(values: Values) -> list[pa.Array]:
+    """Answers as lists of objects, as such objects with more in them, and as JSON."""
+    kind = pa.list_(pa.struct([("text", pa.string()), ("start", pa.int64())]))
+    more = pa.list_(pa.struct([("start", pa.int32()), ("by", pa.string()), ("text", pa.string())]))
+    words = [None if value is None else json.dumps(value) for value in values]
+    return [pa.array(values, kind), pa.array(values, more), *text_forms(words)]
+
+
 def png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -192,6 +208,13 @@ days = optional(st.dates(datetime.date(1600, 1, 1), datetime.date(3000, 1, 1)))
 sets = optional(st.lists(st.sampled_from(["a", "b", "c d", "39", "é"]), min_size=1, max_size=4))
 vectors = optional(st.lists(st.floats(-1e6, 1e6).map(lambda value: value + 0.0), min_size=3, max_size=3))
 sentences = optional(st.lists(st.sampled_from(["a", "B-X", "日本", "c3", "39"]), min_size=1, max_size=4))
+pairs = optional(st.lists(texts, min_size=2, max_size=2))
+answers = optional(
+    st.lists(
+        st.fixed_dictionaries({"text": st.text("ab é日", min_size=1, max_size=5), "start": st.integers(0, 99)}),
+        max_size=2,
+    )
+)
 images = st.lists(st.integers(0, 255), min_size=16, max_size=16)
 
 CASES = [
@@ -224,6 +247,9 @@ CASES = [
     Case("text unigram", "text", texts, text_forms, {"tokenizer": {"type": "unigram", "vocab": 60}}),
     Case("text ngrams", "text", texts, text_forms, {"tokenizer": "ngrams"}),
     Case("text ngrams cut", "text", texts, text_forms, {"tokenizer": {"type": "ngrams", "han": 2}, "max_tokens": 5}),
+    Case("text pair", "text", pairs, pair_forms, {"tokenizer": {"type": "word", "min_count": 1}}),
+    Case("text pair with places", "text", pairs, pair_forms, {"tokenizer": "character", "places": True}),
+    Case("span", "span", answers, span_forms, target=True),
     Case("words", "words", sentences, word_forms),
     Case("words cut", "words", sentences, word_forms, {"max_characters": 2, "min_count": 2, "max_words": 2}),
     Case("tags", "tags", sentences, word_forms),
