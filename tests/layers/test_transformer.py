@@ -106,6 +106,25 @@ def test_causal_without_a_mask_is_causal_with_one() -> None:
     close(attend(query, key, value, is_causal=True), attend(query, key, value, visible(torch.ones(2, 5) > 0, True)))
 
 
+@pytest.mark.parametrize("kind", ["all", "causal", "masked", "shared"])
+def test_the_products_of_a_short_text_in_bf16_are_the_kernels_in_float32(kind: str) -> None:
+    key_heads = 2 if kind == "shared" else 4
+    exact = [torch.randn(3, heads, 9, 8, requires_grad=True) for heads in (4, key_heads, key_heads)]
+    short = [one.detach().bfloat16().requires_grad_() for one in exact]
+    mask = visible(torch.arange(9) < torch.tensor([[9], [4], [1]]), False) if kind == "masked" else None
+    towards = torch.randn(3, 4, 9, 8)
+    expected, found = (attend(*parts, mask, kind == "causal") for parts in (exact, short))
+    assert found.dtype == torch.bfloat16
+    assert "Unsafe" in type(found.grad_fn).__name__  # a product's, not the kernel's
+    close(found.float(), expected, atol=0.03, rtol=0.03)
+    (expected * towards).sum().backward()
+    (found.float() * towards).sum().backward()
+    for one, other in zip(exact, short, strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert (one.grad - other.grad.float()).norm() < 0.02 * one.grad.norm()
+
+
 def test_a_window_ends_sight() -> None:
     mask = torch.tensor([[True, True, True, False]])
     assert visible(mask, True, 2)[0, 0].int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]]
