@@ -1,16 +1,16 @@
 """The weights a model begins with, and which of them are trained."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from ceiba.adapt.origin import Origin
+from ceiba.adapt.origin import Origin, text_slots
 from ceiba.adapt.spec import FullSpec, LoraSpec
-from ceiba.base.errors import RecipeError
+from ceiba.base.errors import RecipeError, listed
 from ceiba.layers import Transformer
 from ceiba.model import Model
-from ceiba.surgery import add_lora
+from ceiba.surgery import LoraOptions, add_lora
 
 
 def begin(model: Model, origin: Origin, spec: Any) -> None:
@@ -29,9 +29,29 @@ def begin(model: Model, origin: Origin, spec: Any) -> None:
         keep(model, {name for name in taken if not name.startswith("heads.")})
     if isinstance(spec, LoraSpec):
         add_lora(model, spec)
-        model.edits.append(spec.model_dump(mode="json"))
+        if spec.adapter is not None:
+            model.load_state_dict(placed(model, origin.adapter(spec.adapter).matrices), strict=False)
+        model.edits.append(spec.model_dump(mode="json", include=set(LoraOptions.model_fields)))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError("adapt must leave something to train", spec.type, "Freeze less")
+
+
+def placed(model: Model, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """LoRA's matrices of an encoder or a trunk by the model's own names.
+
+    Raises: RecipeError if the model has no layer for one of them.
+    """
+    starts = [("encoder.", f"encoders.{slot}.") for slot in text_slots(model)] + [("trunk.", "trunk.")]
+    state = model.state_dict()
+    found = {
+        own + name.removeprefix(part): value
+        for name, value in matrices.items() for part, own in starts if name.startswith(part)
+    }  # fmt: skip
+    if wrong := [name for name, value in found.items() if name not in state or state[name].shape != value.shape]:
+        raise RecipeError(
+            "The network must have the layers that the adapter stands beside", listed(wrong), "Leave model out"
+        )
+    return found
 
 
 def keep(model: nn.Module, names: Collection[str]) -> None:

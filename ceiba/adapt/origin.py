@@ -8,9 +8,10 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ceiba.base.errors import RecipeError
 from ceiba.base.files import MANIFEST
 from ceiba.bundle import Bundle, open_bundle
-from ceiba.families import FAMILIES, Folder, Network, network_of, open_folder, own_weights
+from ceiba.families import FAMILIES, Adapter, Folder, Network, network_of, open_folder, own_weights, read_adapter
 from ceiba.fields import Field, Fields
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.layers import Transformer
@@ -57,6 +58,13 @@ class Origin:
     def weights(self, model: Model) -> dict[str, Tensor]:
         """The model's own names → weights, of all parts that are built alike."""
         raise NotImplementedError
+
+    def adapter(self, folder: str) -> Adapter:
+        """An adapter of peft's that was learnt beside this network.
+
+        Raises: RecipeError if it is no network of a family.
+        """
+        raise RecipeError("adapt.adapter must stand beside a Hugging Face folder", self.name, "Name its base in from")
 
     @property
     def note(self) -> str:
@@ -132,6 +140,9 @@ class FolderOrigin(Origin):
             )
             found |= {own + name.removeprefix(part): value for name, value in taken.items()}
         return found
+
+    def adapter(self, folder: str) -> Adapter:
+        return read_adapter(Path(folder), FAMILIES[self.described.family], self.described)
 
     @property
     def note(self) -> str:

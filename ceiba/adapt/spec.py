@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ceiba.base.spec import Spec, one_of
 from ceiba.surgery import LoraOptions
@@ -27,6 +27,18 @@ class LoraSpec(LoraOptions):
     """Thin matrices beside the layers are trained, and what is new. Source: Hu et al. 2021, arXiv:2106.09685."""
 
     usual_lr: ClassVar[float] = 5e-4
+
+    adapter: str | None = None
+    """A folder that the package peft wrote, for the network that `from` names: what is learnt begins with its matrices,
+    and rank, alpha and targets are its own."""
+
+    @model_validator(mode="after")
+    def one_shape(self) -> "LoraSpec":
+        """An adapter has its own rank, alpha and targets."""
+        told = [name for name in ("rank", "alpha", "targets") if name in self.model_fields_set]
+        if self.adapter is not None and len(told) not in (0, 3):
+            raise ValueError(f"must not hold {told[0]} beside adapter, which has its own")
+        return self
 
 
 class FrozenSpec(Spec):

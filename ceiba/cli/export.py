@@ -12,6 +12,7 @@ from ceiba.cli.words import finish, words
 TARGETS = {
     "huggingface": "ceiba.export:export_huggingface",
     "onnx": "ceiba.export:export_onnx",
+    "peft": "ceiba.export:export_peft",
     "torch": "ceiba.export:export_torch",
 }
 """Target → the function `(bundle, out) -> figures` that writes it, imported only when asked for."""

@@ -9,6 +9,7 @@ from ceiba.export.foreign import import_onnx
 from ceiba.export.graph import onnx_bytes
 from ceiba.export.huggingface import export_huggingface
 from ceiba.export.parity import check_parity, parity_report
+from ceiba.export.peft import export_peft
 from ceiba.export.probes import Probe, probes, random_parts
 from ceiba.export.torch import export_torch
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_parity",
     "export_huggingface",
     "export_onnx",
+    "export_peft",
     "export_torch",
     "import_onnx",
     "onnx_bytes",

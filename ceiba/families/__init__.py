@@ -9,6 +9,7 @@ from ceiba.families.family import Family, Network
 from ceiba.families.folder import Folder, open_folder
 from ceiba.families.gpt2 import GPT2
 from ceiba.families.llama import LLAMA, MISTRAL, QWEN2, QWEN3
+from ceiba.families.peft import Adapter, adapter_files, read_adapter
 from ceiba.families.weights import foreign_weights, own_weights
 
 FAMILIES: dict[str, Family] = {one.name: one for one in (BERT, ROBERTA, DISTILBERT, GPT2, LLAMA, MISTRAL, QWEN2, QWEN3)}
@@ -34,4 +35,16 @@ def network_of(folder: Folder) -> Network:
         ) from error
 
 
-__all__ = ["FAMILIES", "Family", "Folder", "Network", "foreign_weights", "network_of", "open_folder", "own_weights"]
+__all__ = [
+    "FAMILIES",
+    "Adapter",
+    "Family",
+    "Folder",
+    "Network",
+    "adapter_files",
+    "foreign_weights",
+    "network_of",
+    "open_folder",
+    "own_weights",
+    "read_adapter",
+]

@@ -48,8 +48,11 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     origin = recipe.origin
     if origin is not None and (folder / origin).exists():
         origin = str(folder / origin)
+    adapt: Any = recipe.adapt
+    if getattr(adapt, "adapter", None) is not None:
+        adapt = adapt.model_copy(update={"adapter": str(folder / adapt.adapter)})
     moved_data = data.model_copy(update={**moved, "root": None})
-    return recipe.model_copy(update={"data": moved_data, "origin": origin, **columns})
+    return recipe.model_copy(update={"data": moved_data, "origin": origin, "adapt": adapt, **columns})
 
 
 def _with_folder(column: ColumnSpec, folder: Path) -> ColumnSpec:

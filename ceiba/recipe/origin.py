@@ -19,17 +19,21 @@ def with_origin(recipe: Recipe, origin: Origin) -> Recipe:
     Raises: RecipeError for another width than the origin's.
     """
     adapt: Any = recipe.adapt or ADAPT["full"]()
+    if getattr(adapt, "adapter", None) is not None:
+        adapter = origin.adapter(adapt.adapter)
+        told = {"rank": adapter.rank, "alpha": adapter.alpha, "targets": adapter.targets}
+        adapt = type(adapt).model_validate({**adapt.model_dump(), **told})
     model, found = recipe.model, origin.network
     if "dim" in model.model_fields_set and model.dim != origin.dim:
         raise RecipeError(f"model.dim must be the width of {origin.name} ({origin.dim})", model.dim, "Leave it out")
-    told: dict[str, Any] = {"dim": origin.dim}
+    network: dict[str, Any] = {"dim": origin.dim}
     catalogs = {**ENCODERS, "trunk": TRUNKS}
     for key, options in found.items():
         if getattr(model, key) is None:
             still = {name: 0.0 for name in NO_DROPOUT if name in options} if adapt.type == "frozen" else {}
-            told[key] = catalogs[key][options["type"]].model_validate({**options, **still})
+            network[key] = catalogs[key][options["type"]].model_validate({**options, **still})
     outputs = {name: with_head(with_tokenizer(one, origin), origin) for name, one in recipe.outputs.items()}
-    update: dict[str, Any] = {"model": model.model_copy(update=told), "adapt": adapt, "outputs": outputs}
+    update: dict[str, Any] = {"model": model.model_copy(update=network), "adapt": adapt, "outputs": outputs}
     if "optimizer" not in recipe.train.model_fields_set:
         slower = recipe.train.optimizer.model_copy(update={"lr": adapt.usual_lr})
         update["train"] = recipe.train.model_copy(update={"optimizer": slower})

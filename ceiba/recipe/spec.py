@@ -339,6 +339,8 @@ class Recipe(Spec):
             value["data"] |= {name: _seen_from(folder, value["data"][name]) for name in PLACES if name in value["data"]}
             if self.origin is not None and Path(self.origin).exists():
                 value["from"] = os.path.relpath(self.origin, folder)
+            if (adapter := value.get("adapt", {}).get("adapter")) is not None:
+                value["adapt"]["adapter"] = os.path.relpath(adapter, folder)
             for column in (*value.get("inputs", {}).values(), *value["outputs"].values()):
                 if "folder" in (tokenizer := column.get("tokenizer", {})):
                     tokenizer["folder"] = os.path.relpath(tokenizer["folder"], folder)
