@@ -1,13 +1,17 @@
--- The same record over and over, or a file of records in turn (RECORDS, a JSON row a line).
+-- Records (RECORDS, a JSON row a line) in turn, in the words that a server wants them in (WRAP, with %s for the row).
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 local key = os.getenv("KEY")
 if key then wrk.headers["Authorization"] = "Bearer " .. key end
-local bodies, place = {}, 0
-for line in io.lines(os.getenv("RECORDS")) do bodies[#bodies + 1] = line end
+local wrap, requests, place = os.getenv("WRAP"), {}, 0
+init = function()
+  for line in io.lines(os.getenv("RECORDS")) do
+    requests[#requests + 1] = wrk.format(nil, os.getenv("ROUTE") or "/v1/predict", nil, wrap and string.format(wrap, line) or line)
+  end
+end
 request = function()
-  place = place % #bodies + 1
-  return wrk.format(nil, os.getenv("ROUTE") or "/v1/predict", nil, bodies[place])
+  place = place % #requests + 1
+  return requests[place]
 end
 done = function(summary, latency, requests)
   local bad = summary.errors.status + summary.errors.read + summary.errors.connect + summary.errors.timeout + summary.errors.write
