@@ -6,6 +6,8 @@ thread and back costs more than such a batch.
 """
 
 import asyncio
+import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +28,8 @@ INLINE_S = 0.008
 """A batch that takes longer is computed in a thread."""
 SLOTS = 2
 """Batches computed at once: while the runtime works on one, the next is encoded."""
+WINDOW = 4
+"""Batches' worth of waiting rows among which those of like length are looked for."""
 MEMORY = 0.9
 """Weight of the past in the running mean of a batch's time."""
 
@@ -62,6 +66,8 @@ class Batcher:
         self.batch_s, self.row_s = INLINE_S * 2, 0.0
         self.running = 0
         self.computing: dict[Waiting, list[Waiting]] = {}
+        self._room = threading.Semaphore(min(SLOTS, len(os.sched_getaffinity(0))))
+        """In the runtime: on one core two batches at once would only push each other out of its caches."""
         self._is_due = False
         self._pool: ThreadPoolExecutor | None = None
 
@@ -112,28 +118,28 @@ class Batcher:
         return self._pool
 
     def _next(self) -> list[Waiting]:
-        """The requests of the next batch, oldest first; those that nobody waits for any more are dropped."""
+        """The requests of the next batch: the oldest, and of those behind it the ones that are most like it in length;
+        those that nobody waits for any more are dropped."""
         now = time.monotonic()
-        chosen: list[Waiting] = []
-        passed: list[Waiting] = []
+        most = self.batching.rows
+        waiting: list[Waiting] = []
         rows = 0
-        while self.queue and rows < self.batching.rows:
+        while self.queue and rows < (most * WINDOW if self.intake.has_lengths else most):
             one = self.queue.popleft()
             if one.future.done() or one.is_gone():
                 _fail(one, Gone())
             elif one.deadline < now:
                 _fail(one, Refusal(504, "The request's time passed while it waited."))
-            elif chosen and (one.rows.kinds != chosen[0].rows.kinds):
-                passed.append(one)
-                continue
-            elif chosen and rows + len(one.rows) > self.batching.rows:
-                self.queue.appendleft(one)
-                break
             else:
-                chosen.append(one)
-                rows += len(one.rows)
+                waiting.append(one)
+                rows += len(one.rows) if one.rows.kinds == waiting[0].rows.kinds else 0
+                continue
             self.waiting_rows -= len(one.rows)
-        self.queue.extendleft(reversed(passed))
+        chosen = _alike(waiting, most)
+        if len(chosen) < len(waiting):
+            left = set(chosen)
+            self.queue.extendleft(one for one in reversed(waiting) if one not in left)
+        self.waiting_rows -= sum(len(one.rows) for one in chosen)
         return chosen
 
     def measure(self, rows: Rows) -> None:
@@ -169,7 +175,8 @@ class Batcher:
         encoded = predictor.encode(batch)
         if is_asked:
             self.look(batch)
-        logits = predictor.run(encoded)
+        with self._room:
+            logits = predictor.run(encoded)
         answers = predictor.answered({}, logits, batch).to_pylist()
         finite = np.ones(len(answers), dtype=np.bool_)
         for values in logits.values():
@@ -218,6 +225,22 @@ class Batcher:
             _fail(self.queue.popleft(), Refusal(503, "The model is leaving. Try again.", 1))
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+
+
+def _alike(waiting: list[Waiting], most: int) -> list[Waiting]:
+    """The first, and with it as many as fit that may share its batch, the nearest in length before others."""
+    if not waiting:
+        return []
+    first = waiting[0]
+    others = [one for one in waiting[1:] if one.rows.kinds == first.rows.kinds]
+    if first.rows.size:
+        others.sort(key=lambda one: abs(one.rows.size - first.rows.size))
+    chosen, rows = [first], len(first.rows)
+    for one in others:
+        if rows + len(one.rows) <= most:
+            chosen.append(one)
+            rows += len(one.rows)
+    return chosen
 
 
 def _fail(one: Waiting, error: Exception) -> None:

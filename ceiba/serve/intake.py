@@ -21,6 +21,8 @@ from ceiba.predict import Predictor
 from ceiba.serve.refusal import Refusal
 
 LARGEST = float(np.finfo(np.float32).max)
+LENGTHS = frozenset({"text", "words"})
+"""Kinds of fields whose rows differ in length."""
 Convert = Callable[[Any], Any]
 Row = dict[str, Any]
 
@@ -32,6 +34,8 @@ class Rows:
     names: tuple[str, ...]
     columns: tuple[list[Any], ...]
     kinds: tuple[Any, ...]
+    size: int = 0
+    """Characters of the longest row, for a model of texts: rows of like length make a batch with little padding."""
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -57,6 +61,8 @@ class Intake:
         self._known: dict[tuple[str, ...], tuple[str, ...] | Refusal] = {}
         self._whole = [(name, convert) for name, (convert, _) in self.kinds.items()]
         self._is_typed = all(arrow is not None for _, arrow in self.kinds.values())
+        self.has_lengths = any(one.kind in LENGTHS for one in predictor.fields.inputs.values())
+        self._long = [name for name in self.names if name not in self.fields or self.fields[name].kind in LENGTHS]
         self._nulls: Row = dict.fromkeys(self.names)
         self._allowed = frozenset((*self.names, *predictor.ids, *predictor.answers))
 
@@ -76,7 +82,8 @@ class Intake:
                     column.append(convert(row[name]))
             except (KeyError, TypeError, ValueError, OverflowError, DataError) as error:
                 raise self._refusal(row, place, converts, error) from error
-        return Rows(names, columns, self._signature(names, columns))
+        size = self._size(names, columns) if self.has_lengths else 0
+        return Rows(names, columns, self._signature(names, columns), size)
 
     def columns(self, columns: Mapping[str, Sequence[Any]]) -> Rows:
         """The same, from columns of equal length."""
@@ -146,6 +153,11 @@ class Intake:
                     422, f"The rows must have the column '{name}'. Got none of that name. {do.rstrip('.?')}."
                 )
         return present
+
+    def _size(self, names: tuple[str, ...], columns: tuple[list[Any], ...]) -> int:
+        """Characters of the longest row; what tokens they make is known only once they are encoded."""
+        texts = [values for name, values in zip(names, columns, strict=True) if name in self._long]
+        return max((sum(len(one) for one in row if type(one) is str) for row in zip(*texts, strict=True)), default=0)
 
     def _signature(self, names: tuple[str, ...], columns: tuple[list[Any], ...]) -> tuple[Any, ...]:
         if self._is_typed:

@@ -1,0 +1,53 @@
+"""Which waiting requests share a batch."""
+
+import asyncio
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from serving import table_bundle, text_bundle
+
+from ceiba.bundle import open_bundle
+from ceiba.predict import Predictor, open_onnx
+from ceiba.serve.batcher import Batcher
+from ceiba.serve.intake import Intake
+from ceiba.serve.settings import Batching
+
+FOREVER = 1e12
+
+
+def batcher(folder: Any, rows: int) -> Batcher:
+    bundle = open_bundle(folder)
+    intake = Intake(Predictor.from_bundle(bundle, open_onnx(bundle, 1)))
+    return Batcher(intake, Batching(rows=rows), 1000, lambda rows, seconds: None, lambda batch: None)
+
+
+async def batches(one: Batcher, asked: list[list[dict[str, Any]]]) -> list[pa.RecordBatch]:
+    """The batches that requests are computed in, asked all at once; each must get its own answer."""
+    seen: list[pa.RecordBatch] = []
+    one.look = seen.append
+    one.batch_s = 0.0
+    alone = one.intake.predictor
+    futures = [one.submit(one.intake.rows(rows), FOREVER, lambda: False) for rows in asked]
+    answers = await asyncio.gather(*futures)
+    for rows, found in zip(asked, answers, strict=True):
+        assert found == alone.predict(rows)
+    assert one.waiting_rows == 0
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_texts_of_like_length_share_a_batch_and_the_oldest_goes_first(tmp_path: Any) -> None:
+    one = batcher(text_bundle(tmp_path / "text"), 2)
+    texts = ["a b c a b c", "a", "b", "a b c a b", "c", "a b c a b c a"]
+    seen = asyncio.run(batches(one, [[{"text": text}] for text in texts]))
+    found = [batch.column("text").to_pylist() for batch in seen]
+    assert found[0] == ["a b c a b c", "a b c a b"]
+    assert found[1:] == [["a", "b"], ["c", "a b c a b c a"]]
+
+
+def test_rows_of_a_table_are_taken_as_they_came(tmp_path: Any) -> None:
+    one = batcher(table_bundle(tmp_path / "table"), 3)
+    asked = [[{"area": float(place), "city": "Rome"}] * count for place, count in enumerate([1, 2, 3, 2, 1, 1])]
+    seen = asyncio.run(batches(one, asked))
+    assert [batch.column("area").to_pylist() for batch in seen] == [[0, 1, 1], [2, 2, 2], [3, 3, 4], [5]]
