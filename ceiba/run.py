@@ -11,7 +11,7 @@ from typing import Any
 
 from ceiba.adapt import begin, open_origin
 from ceiba.base.files import hold
-from ceiba.base.memory import PeakMemory
+from ceiba.base.memory import PeakMemory, give_back
 from ceiba.base.timing import Phases
 from ceiba.batches import Batches, masking_of
 from ceiba.bundle import ROWS, Bundle, open_bundle, write_bundle
@@ -60,6 +60,7 @@ def train(
         phases = Phases()
         with phases("read"):
             splits = load_splits(recipe.data, recipe.targets)
+            give_back()
         with hold(folder):
             return train_splits(recipe, splits, folder, resume, phases, memory)
 
@@ -70,9 +71,11 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     held = {name: frame for name, frame in frames.items() if name != "train"}
     with phases("prepare"):
         found = profile(splits.train, recipe.targets, held)
+        give_back()
         recipe = complete(recipe, splits.train, found.kinds)
         seed = recipe.train.seed
         fields, arrays = encode(recipe, splits)
+        give_back()
     with phases("train"):
         answers = answers_of(recipe, fields)
         baselines = fit_beside(recipe.evaluate, splits.train, held, fields, answers, seed)

@@ -4,6 +4,8 @@ Mapped files are not counted: the system may drop them when it needs the room.
 """
 
 import contextlib
+import ctypes
+import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -54,3 +56,11 @@ class PeakMemory:
         self._done.set()
         self._thread.join()
         self.bytes = max(self.bytes, anonymous_bytes())
+
+
+def give_back() -> None:
+    """Let the system have what Arrow and the C library keep of the memory that a phase of work has freed."""
+    if arrow := sys.modules.get("pyarrow"):
+        arrow.default_memory_pool().release_unused()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc alone has it
+        trim(0)

@@ -29,7 +29,7 @@ def gap_columns(confidence: Array, correct: Array) -> Array:
     The calibration error is the sum over the bins of the absolute weighted column sum, over the sum of weights.
     Source: Guo et al. 2017, arXiv:1706.04599, equation 3.
     """
-    columns = np.zeros((len(confidence), BINS))
+    columns = np.zeros((len(confidence), BINS), dtype=np.float32)
     bins = bin_rows(confidence, bin_edges(confidence, "equal_width", BINS))
     columns[np.arange(len(confidence)), bins] = confidence - correct
     return columns

@@ -16,9 +16,16 @@ MOST_LOSS = 700.0
 """Nats a token beyond which e to the loss is no number."""
 
 
+BLOCK_ROWS = 1 << 16
+
+
 def _matmul(weights: Array, columns: Array) -> Array:
     """Weighted sums of columns: (resample, row) × (row, column), in the precision of the weights."""
-    return np.asarray(weights @ columns.astype(weights.dtype), dtype=np.float64)
+    total = np.zeros((len(weights), columns.shape[1]))
+    for start in range(0, len(columns), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        total += weights[:, rows] @ columns[rows].astype(weights.dtype, copy=False)
+    return total
 
 
 def surprise(probability: Array) -> Array:
@@ -44,13 +51,14 @@ def binary_measure(truth: Array, scores: Array, threshold: float, exact: bool) -
     probability = scores.astype(np.float64)
     loss = surprise(np.where(yes, scores, 1 - scores))
     columns = np.column_stack([
-        np.ones(len(truth)), yes, said, yes & said, loss, (probability - yes) ** 2, gap_columns(probability, yes),
+        np.ones(len(truth)), yes, said, yes & said, loss, (probability - yes) ** 2,
     ])  # fmt: skip
+    gaps = gap_columns(probability, yes)
     ranks = rank(truth, scores, exact)
 
     def measure(weights: Array) -> dict[str, Array]:
         sums = _matmul(weights, columns)
-        total, positives, called, found, losses, squares = sums[:, :6].T
+        total, positives, called, found, losses, squares = sums.T
         negatives, rejected = total - positives, total - positives - called + found
         above, below = ranks.counts(weights)
         return {
@@ -63,7 +71,7 @@ def binary_measure(truth: Array, scores: Array, threshold: float, exact: bool) -
             "recall": ratio(found, positives),
             "log_loss": ratio(losses, total),
             "brier": ratio(squares, total),
-            "ece": ratio(np.abs(sums[:, 6:]).sum(axis=1), total),
+            "ece": ratio(np.abs(_matmul(weights, gaps)).sum(axis=1), total),
         }
 
     return measure
@@ -91,8 +99,9 @@ def classes_measure(truth: Array, scores: Array, values: Array | None) -> Measur
     chosen = scores.max(axis=1).astype(np.float64)
     scale = np.zeros(num_classes) if values is None else values - values.mean()
     columns = np.column_stack([
-        np.ones(len(truth)), right, surprise(stated), top, _ordered(truth, answer, scale), gap_columns(chosen, right),
+        np.ones(len(truth)), right, surprise(stated), top, _ordered(truth, answer, scale),
     ])  # fmt: skip
+    gaps = gap_columns(chosen, right)
     by_truth, by_answer = group(truth * 2 + right, 2 * num_classes), group(answer, num_classes)
 
     def measure(weights: Array) -> dict[str, Array]:
@@ -105,7 +114,7 @@ def classes_measure(truth: Array, scores: Array, values: Array | None) -> Measur
             "balanced_accuracy": _nanmean(ratio(found, support)),
             "f1": _nanmean(_where_true(ratio(2 * found, support + called), support)),
             "log_loss": ratio(sums[:, 2], total),
-            "ece": ratio(np.abs(sums[:, 9:]).sum(axis=1), total),
+            "ece": ratio(np.abs(_matmul(weights, gaps)).sum(axis=1), total),
         }
         if num_classes > MANY_CLASSES:
             figures["top_5_accuracy"] = ratio(sums[:, 3], total)

@@ -61,14 +61,15 @@ def duplicates(parts: Mapping[str, Frame], kinds: Mapping[str, str], targets: Se
     if not inputs:
         return []
     counts = find_duplicates(parts, inputs)
+    about = "" if counts.is_exact else "about "
     found = []
     for name, count in counts.within.items():
         if count:
-            text = f"{count} of {parts[name].num_rows} rows of {name} repeat the inputs of an earlier row"
+            text = f"{about}{count} of {parts[name].num_rows} rows of {name} repeat the inputs of an earlier row"
             found.append(Caution("duplicates", text))
     for name, count in counts.across.items():
         if count:
-            text = f"{count} of {parts[name].num_rows} rows of {name} have the inputs of a training row"
+            text = f"{about}{count} of {parts[name].num_rows} rows of {name} have the inputs of a training row"
             found.append(Caution("duplicates", f"{text}: figures on them are too good"))
     return found
 

@@ -1,4 +1,4 @@
-"""Rows that occur twice, in one part or across parts. Told by 64-bit hashes: 8 bytes a row."""
+"""Rows that occur twice, in one part or across parts. Told by 64-bit hashes, of many rows by a share of all hashes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +18,12 @@ class Duplicates:
 
     within: dict[str, int]
     across: dict[str, int]
+    is_exact: bool = True
+    """Whether they were counted and not estimated."""
+
+
+MOST_HASHES = 1 << 19
+"""Of a part that are kept, about. Rows that are alike have one hash, so some of all hashes tell of them all."""
 
 
 def find_duplicates(parts: Mapping[str, Frame], columns: Sequence[str]) -> Duplicates:
@@ -29,16 +35,24 @@ def find_duplicates(parts: Mapping[str, Frame], columns: Sequence[str]) -> Dupli
     if not common:
         return Duplicates({}, {})
     as_text = {name for name in common if len({str(frame.schema.field(name).type) for frame in parts.values()}) > 1}
-    hashes = {name: _hashes(frame, common, as_text) for name, frame in parts.items()}
-    within = {name: len(found) - len(np.unique(found)) for name, found in hashes.items()}
+    every = 1
+    while max(frame.num_rows for frame in parts.values()) > every * MOST_HASHES:
+        every *= 2
+    hashes = {name: _hashes(frame, common, as_text, every) for name, frame in parts.items()}
+    within = {name: every * (len(found) - len(np.unique(found))) for name, found in hashes.items()}
     first, *others = hashes
     base = np.unique(hashes[first])
-    return Duplicates(within, {name: int(np.isin(hashes[name], base).sum()) for name in others})
+    across = {name: every * int(np.isin(hashes[name], base).sum()) for name in others}
+    return Duplicates(within, across, every == 1)
 
 
-def _hashes(frame: Frame, columns: Sequence[str], as_text: set[str]) -> Hashes:
-    found = [hash_rows(_comparable(batch, as_text)) for batch in frame.batches(tuple(columns))]
-    return np.concatenate(found) if found else np.empty(0, dtype=np.uint64)
+def _hashes(frame: Frame, columns: Sequence[str], as_text: set[str], every: int) -> Hashes:
+    """The hashes of all rows, or those of them that `every` divides."""
+    found = [np.empty(0, dtype=np.uint64)]
+    for batch in frame.batches(tuple(columns)):
+        one = hash_rows(_comparable(batch, as_text))
+        found.append(one if every == 1 else one[one % np.uint64(every) == 0])
+    return np.concatenate(found)
 
 
 def _comparable(batch: pa.RecordBatch, as_text: set[str]) -> pa.RecordBatch:

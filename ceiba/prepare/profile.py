@@ -77,7 +77,7 @@ class Profile:
 def profile(source: object, target: str | Sequence[str] = (), others: Mapping[str, Frame] | None = None) -> Profile:
     """Profile a frame, or whatever `open_frame` opens; `others` are more parts of it by name, such as its test.
 
-    Three passes over the rows at most; memory is bounded, but for 8 bytes a row while duplicates are looked for.
+    Three passes over the rows at most; memory is bounded.
 
     Raises: DataError for a target that is no column, and for what cannot be read.
     """

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ceiba.answers import Answer, BinaryAnswer, SpanAnswer
+from ceiba.base.rows import Rows
 from ceiba.batches import Batches
 from ceiba.metrics import choose_span_threshold, choose_threshold
 from ceiba.model import Model
@@ -57,14 +58,10 @@ def _chosen(truth: NDArray[Any], scores: NDArray[Any], metric: str) -> float:
 def _scores(
     answers: Mapping[str, Answer], model: Model, valid: Batches
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    scores: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
-    truths: dict[str, list[NDArray[Any]]] = {name: [] for name in answers}
+    scores, truths = ({name: Rows(valid.arrays.num_rows) for name in answers} for _ in range(2))
     device = next(model.parameters()).device
     for _, batch in valid.in_order():
         for name, logits in model.answers(batch.to(device).inputs).items():
-            scores[name].append(answers[name].scores(logits.float().cpu().numpy()))
-            truths[name].append(batch.targets[name].numpy())
-    return (
-        {name: np.concatenate(parts) for name, parts in scores.items()},
-        {name: np.concatenate(parts) for name, parts in truths.items()},
-    )
+            scores[name].add(answers[name].scores(logits.float().cpu().numpy()))
+            truths[name].add(batch.targets[name].numpy())
+    return {name: rows.all() for name, rows in scores.items()}, {name: rows.all() for name, rows in truths.items()}

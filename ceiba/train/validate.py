@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ceiba.answers import Answer
+from ceiba.base.rows import Rows
 from ceiba.batches import Batches
 from ceiba.metrics import overlap, tag_counts
 from ceiba.model import LEAST_WEIGHT, Model
@@ -70,8 +71,7 @@ def validate(
     model.eval()
     sums = {name: torch.zeros(2, dtype=torch.float64, device=device) for name in answers}
     kept = {name for name, answer in answers.items() if answer.kind not in NOT_KEPT}
-    logits: dict[str, list[NDArray[Any]]] = {name: [] for name in kept}
-    truths: dict[str, list[NDArray[Any]]] = {name: [] for name in kept}
+    logits, truths = ({name: Rows(batches.arrays.num_rows) for name in kept} for _ in range(2))
     tagged = {name: model.head(name).settle(answer) for name, answer in answers.items() if answer.kind == "tags"}
     entities = {name: np.zeros(3) for name in tagged}
     for own, batch in batches.in_order((world.rank, world.size)):
@@ -87,11 +87,11 @@ def validate(
         for name, answer in tagged.items() if len(own) else ():
             entities[name] += _entities(answer, batch.targets[name].numpy() - 1, raw[name].cpu().numpy())
         for name, combined in model.combine({name: raw[name] for name in kept}).items():
-            logits[name].append(combined[: len(own)].cpu().numpy())
-            truths[name].append(batch.targets[name][: len(own)].numpy())
+            logits[name].add(combined[: len(own)].cpu().numpy())
+            truths[name].add(batch.targets[name][: len(own)].numpy())
     model.train()
     sums = {name: world.add_up(values) for name, values in sums.items()}
-    shares = world.collect({name: (np.concatenate(logits[name]), np.concatenate(truths[name])) for name in kept})
+    shares = world.collect({name: (logits[name].all(), truths[name].all()) for name in kept})
     entities = sum_of(world.collect(entities))
     if not world.leads:
         return None
