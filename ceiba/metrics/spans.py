@@ -56,9 +56,12 @@ def choose_span_threshold(truth: Array, spans: Array, margins: Array) -> float:
     gain = overlap(truth, spans) - (truth[:, 1] == 0)
     order = np.argsort(-margins, kind="stable")
     sums, ordered = np.concatenate([np.zeros(1), np.cumsum(gain[order])]), margins[order]
+    if not len(ordered):
+        return 0.0
     at_zero = int((ordered > 0).sum())
-    count = int(sums.argmax())
-    if not len(ordered) or sums[count] <= sums[at_zero]:
+    can_part = np.concatenate([[True], ordered[:-1] > ordered[1:], [True]])  # rows of one margin answer alike
+    count = int(np.where(can_part, sums, -np.inf).argmax())
+    if sums[count] <= sums[at_zero]:
         return 0.0
     if count == 0:
         return float(ordered[0])

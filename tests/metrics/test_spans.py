@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ceiba.metrics import choose_span_threshold, figures, overlap, span_scores
@@ -29,6 +29,7 @@ def test_overlap_is_f1_of_characters(rows: list[tuple[tuple[int, int], tuple[int
 
 
 @given(st.lists(st.tuples(spans, ends, st.integers(-5, 5)), min_size=1, max_size=8))
+@example([((0, 1), (0, 1), 0), ((0, 1), (1, 2), 0)])
 def test_no_other_threshold_is_better(rows: list[tuple[tuple[int, int], tuple[int, int], int]]) -> None:
     truth, answer, margins = (np.array(part) for part in zip(*rows, strict=True))
 
