@@ -1,7 +1,7 @@
 """What a pre-trained encoder brings: a recipe begun with it, in several ways, beside the same network from chance.
 
-python -m bench.transfer                all recipes
-python -m bench.transfer ag_news        some of them
+python -m bench.transfer                        all of them
+python -m bench.transfer ag_news_minilm lora    one recipe, one way; a word with = is set for all
 """
 
 import sys
@@ -33,12 +33,15 @@ STUDIES = {
         "label", "accuracy",
         {
             "full": (),
-            "lora": ("adapt=lora", "adapt.targets=[query, key, value, out]", "train.epochs=3"),
-            "frozen + linear": ("adapt=frozen", "train.epochs=8", "train.optimizer.lr=0.003"),
+            "lora": (
+                "adapt=lora", "adapt.own_dropout=false", "adapt.targets=[query, key, value, out]", "train.epochs=3",
+            ),
+            "frozen": ("adapt=frozen", "train.epochs=3", "train.optimizer.lr=0.01"),
         },
-        (*FROM_CHANCE, "train.epochs=6"),
+        (*FROM_CHANCE, "train.epochs=4"),
     ),
-    "mrpc_minilm": Study("Quality", "accuracy", {"full": ()}, (*FROM_CHANCE, "train.epochs=10")),
+    "mrpc_minilm": Study("Quality", "accuracy", {"full": ()}, (*FROM_CHANCE, "train.epochs=5")),
+    "squad_minilm": Study("answer", "token_f1", {"full": ()}),
     "sst2_minilm": Study("label", "accuracy", {"full": ()}),
 }  # fmt: skip
 
@@ -57,18 +60,22 @@ def from_chance(recipe: str, folder: Path) -> Path:
     return path
 
 
-def main(chosen: list[str]) -> None:
+def main(words: list[str]) -> None:
     """Train each recipe in every way and print a table."""
+    sets, chosen = [word for word in words if "=" in word], [word for word in words if "=" not in word]
+    recipes = [name for name in STUDIES if name in chosen] or list(STUDIES)
+    wanted = [word for word in chosen if word not in STUDIES]
     rows = []
-    for recipe, study in STUDIES.items():
-        if chosen and not any(recipe.startswith(name) for name in chosen):
-            continue
+    for recipe in recipes:
+        study = STUDIES[recipe]
         with tempfile.TemporaryDirectory() as folder:
+            ways: dict[str, tuple[str | Path, tuple[str, ...]]]
             ways = {name: (recipe, (f"from={minilm()}", *more)) for name, more in study.ways.items()}
-            begun: dict[str, tuple[str | Path, tuple[str, ...]]] = {**ways}
-            begun["from chance"] = from_chance(recipe, Path(folder)), study.from_chance
-            for name, (source, sets) in begun.items():
-                run = train(source, *sets)
+            ways["chance"] = from_chance(recipe, Path(folder)), study.from_chance
+            for name, (source, more) in ways.items():
+                if wanted and name not in wanted:
+                    continue
+                run = train(source, *more, *sets)
                 one, cost = run["metrics"]["test"][study.output][study.metric], run["cost"]
                 rows.append(
                     [recipe, name, study.metric, f"{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]",
@@ -76,7 +83,7 @@ def main(chosen: list[str]) -> None:
                      f"{run['wall_seconds']:.0f}"]
                 )  # fmt: skip
                 print(rows[-1], file=sys.stderr, flush=True)
-    head = ["recipe", "how", "figure", "test [95 %]", "parameters trained", "of all", "wall s"]
+    head = ["recipe", "begun", "figure", "test [95 %]", "parameters trained", "of all", "wall s"]
     print_table(head, rows)
 
 

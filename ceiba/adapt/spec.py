@@ -21,6 +21,8 @@ class FullSpec(Spec):
     """The lowest Transformer blocks that stay as they are."""
     layer_decay: float = Field(1.0, gt=0, le=1)
     """What the learning rate of a block is of that of the block above it."""
+    own_dropout: bool = True
+    """Whether the dropout that the network was trained with stays; without it a step takes a good deal less time."""
 
 
 class LoraSpec(LoraOptions):
@@ -28,6 +30,8 @@ class LoraSpec(LoraOptions):
 
     usual_lr: ClassVar[float] = 5e-4
 
+    own_dropout: bool = True
+    """Whether the dropout that the network was trained with stays; without it a step takes a good deal less time."""
     adapter: str | None = None
     """A folder that the package peft wrote, for the network that `from` names: what is learnt begins with its matrices,
     and rank, alpha and targets are its own."""

@@ -30,7 +30,8 @@ def with_origin(recipe: Recipe, origin: Origin) -> Recipe:
     catalogs = {**ENCODERS, "trunk": TRUNKS}
     for key, options in found.items():
         if getattr(model, key) is None:
-            still = {name: 0.0 for name in NO_DROPOUT if name in options} if adapt.type == "frozen" else {}
+            drops = getattr(adapt, "own_dropout", False)  # what stays as it is needs none
+            still = {} if drops else {name: 0.0 for name in NO_DROPOUT if name in options}
             network[key] = catalogs[key][options["type"]].model_validate({**options, **still})
     outputs = {name: with_head(with_tokenizer(one, origin), origin) for name, one in recipe.outputs.items()}
     update: dict[str, Any] = {"model": model.model_copy(update=network), "adapt": adapt, "outputs": outputs}

@@ -66,6 +66,17 @@ def test_full_trains_everything_and_the_bundle_needs_the_folder_no_more(
     assert [row["label"] for row in answers] == ["bank", "ball"]
 
 
+def test_the_dropout_of_the_network_stays_or_goes(pretrained: Pretrained, news: dict[str, Any], tmp_path: Path) -> None:
+    folder = pretrained("bert")
+    for place, (adapt, share) in enumerate([
+        ("full", 0.1), ({"type": "full", "own_dropout": False}, 0.0), ({"type": "lora", "own_dropout": False}, 0.0),
+        ("frozen", 0.0),
+    ]):  # fmt: skip
+        run = train(news, tmp_path / str(place), folder, adapt, train={**TRAIN, "epochs": 1})
+        encoder = run.bundle.model["spec"]["encoders"]["text"]
+        assert encoder["dropout"] == share
+
+
 def test_lora_leaves_the_layers_alone_and_merges(pretrained: Pretrained, news: dict[str, Any], tmp_path: Path) -> None:
     folder = pretrained("bert")
     frozen = state(train(news, tmp_path / "frozen", folder, "frozen").bundle.folder)
