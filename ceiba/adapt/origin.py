@@ -11,7 +11,22 @@ from torch import Tensor
 from ceiba.base.errors import RecipeError
 from ceiba.base.files import MANIFEST
 from ceiba.bundle import Bundle, open_bundle
-from ceiba.families import FAMILIES, Adapter, Folder, Network, network_of, open_folder, own_weights, read_adapter
+from ceiba.encoders import Pretrained
+from ceiba.families import (
+    FAMILIES,
+    FOREIGN,
+    Adapter,
+    Folder,
+    Network,
+    foreign_dim,
+    foreign_encoder,
+    foreign_network_weights,
+    image_options,
+    network_of,
+    open_folder,
+    own_weights,
+    read_adapter,
+)
 from ceiba.fields import Field, Fields
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.layers import Transformer
@@ -38,6 +53,11 @@ class Origin:
     @property
     def tokenizer(self) -> dict[str, Any] | None:
         """The tokenizer of its texts, as a recipe says it; None where its own fields are taken."""
+        return None
+
+    @property
+    def image(self) -> dict[str, Any] | None:
+        """Size and mode of the images that it takes, as a recipe says them; None where any will do."""
         return None
 
     @property
@@ -80,7 +100,9 @@ def open_origin(source: str | Path) -> Origin:
     path = Path(source)
     if any((folder / MANIFEST).is_file() for folder in (path, path / "bundle")):
         return BundleOrigin(str(source), open_bundle(path))
-    return FolderOrigin(str(source), open_folder(source))
+    folder = open_folder(source)
+    kind = ForeignOrigin if folder.config.get("model_type") in FOREIGN else FolderOrigin
+    return kind(str(source), folder)
 
 
 @dataclass(frozen=True)
@@ -146,8 +168,39 @@ class FolderOrigin(Origin):
 
     @property
     def note(self) -> str:
-        licence = f"licence: {self.folder.licence}" if self.folder.licence else "its folder states no licence"
-        return f"The model began with {self.folder.path.name or self.name} ({self.described.family}; {licence})."
+        return note_of(self.folder, self.name, self.described.family)
+
+
+@dataclass(frozen=True)
+class ForeignOrigin(Origin):
+    """A pre-trained network that the package transformers builds, as an encoder."""
+
+    folder: Folder
+
+    @property
+    def dim(self) -> int:
+        return foreign_dim(self.folder)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        return {FOREIGN[self.folder.config["model_type"]].kind: foreign_encoder(self.folder)}
+
+    @property
+    def tokenizer(self) -> dict[str, Any] | None:
+        return None if self.image is not None else {"type": "folder", "folder": str(self.folder.path)}
+
+    @property
+    def image(self) -> dict[str, Any] | None:
+        return image_options(self.folder)
+
+    def weights(self, model: Model) -> dict[str, Tensor]:
+        slots = [slot for slot in dict.fromkeys(model.slots.values()) if isinstance(model.encoders[slot], Pretrained)]
+        taken = foreign_network_weights(self.folder) if slots else {}
+        return {f"encoders.{slot}.net.{name}": value for slot in slots for name, value in taken.items()}
+
+    @property
+    def note(self) -> str:
+        return note_of(self.folder, self.name, self.folder.config["model_type"])
 
 
 @dataclass(frozen=True)
@@ -220,6 +273,12 @@ class BundleOrigin(Origin):
     @property
     def note(self) -> str:
         return f"The model began with the bundle {self.bundle.identity[:12]}."
+
+
+def note_of(folder: Folder, name: str, family: str) -> str:
+    """What a report says of a folder."""
+    licence = f"licence: {folder.licence}" if folder.licence else "its folder states no licence"
+    return f"The model began with {folder.path.name or name} ({family}; {licence})."
 
 
 def text_slots(model: Model) -> list[str]:

@@ -9,6 +9,7 @@ from ceiba.encoders.image_cnn import ImageCnnSpec
 from ceiba.encoders.image_resnet import ImageResnetSpec
 from ceiba.encoders.image_vit import ImageVitSpec
 from ceiba.encoders.numbers import NUMBERS, NumbersSpec, PeriodicSpec, PiecewiseSpec, ScalarSpec
+from ceiba.encoders.pretrained import ImagePretrainedSpec, Pretrained, TextPretrainedSpec
 from ceiba.encoders.table_linear import TableLinearSpec
 from ceiba.encoders.table_mlp import TableMlpSpec
 from ceiba.encoders.table_tabm import TabmSpec
@@ -34,8 +35,14 @@ TEXT_ENCODERS: dict[str, type[Spec]] = {
     "lstm": LstmSpec,
     "gru": GruSpec,
     "transformer": TextTransformerSpec,
+    "transformers": TextPretrainedSpec,
 }
-IMAGE_ENCODERS: dict[str, type[Spec]] = {"cnn": ImageCnnSpec, "resnet": ImageResnetSpec, "vit": ImageVitSpec}
+IMAGE_ENCODERS: dict[str, type[Spec]] = {
+    "cnn": ImageCnnSpec,
+    "resnet": ImageResnetSpec,
+    "vit": ImageVitSpec,
+    "transformers": ImagePretrainedSpec,
+}
 WORDS_ENCODERS: dict[str, type[Spec]] = {"lstm": WordsLstmSpec, "gru": WordsGruSpec}
 ENCODERS: dict[str, dict[str, type[Spec]]] = {
     "table": TABLE_ENCODERS, "text": TEXT_ENCODERS, "words": WORDS_ENCODERS, "image": IMAGE_ENCODERS,
@@ -52,6 +59,7 @@ __all__ = [
     "Encoder",
     "GruSpec",
     "ImageCnnSpec",
+    "ImagePretrainedSpec",
     "ImageResnetSpec",
     "ImageVitSpec",
     "LstmSpec",
@@ -59,6 +67,7 @@ __all__ = [
     "Parts",
     "PeriodicSpec",
     "PiecewiseSpec",
+    "Pretrained",
     "RnnSpec",
     "ScalarSpec",
     "TableLinearSpec",
@@ -68,5 +77,6 @@ __all__ = [
     "TextBagSpec",
     "TextCnnSpec",
     "TextMeanSpec",
+    "TextPretrainedSpec",
     "TextTransformerSpec",
 ]

@@ -7,6 +7,7 @@ from ceiba.base.errors import RecipeError, listed
 from ceiba.families.bert import BERT, DISTILBERT, ROBERTA
 from ceiba.families.family import Family, Network
 from ceiba.families.folder import Folder, open_folder
+from ceiba.families.foreign import FOREIGN, foreign_dim, foreign_encoder, foreign_network_weights, image_options
 from ceiba.families.gpt2 import GPT2
 from ceiba.families.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from ceiba.families.peft import Adapter, adapter_files, read_adapter
@@ -25,7 +26,7 @@ def network_of(folder: Folder) -> Network:
     if kind not in FAMILIES:
         raise RecipeError(
             f"{folder.path / 'config.json'} must name a family that Ceiba's layers have", kind,
-            f"Known: {listed(FAMILIES)}",
+            f"Known: {listed([*FAMILIES, *FOREIGN])}",
         )  # fmt: skip
     try:
         return FAMILIES[kind].read(folder.config)
@@ -37,12 +38,17 @@ def network_of(folder: Folder) -> Network:
 
 __all__ = [
     "FAMILIES",
+    "FOREIGN",
     "Adapter",
     "Family",
     "Folder",
     "Network",
     "adapter_files",
+    "foreign_dim",
+    "foreign_encoder",
+    "foreign_network_weights",
     "foreign_weights",
+    "image_options",
     "network_of",
     "open_folder",
     "own_weights",

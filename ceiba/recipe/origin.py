@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from ceiba.adapt import ADAPT, Origin
 from ceiba.base.errors import RecipeError
 from ceiba.encoders import ENCODERS
-from ceiba.fields import FIELDS, TextSpec
+from ceiba.fields import FIELDS, ImageSpec, TextSpec
 from ceiba.recipe.spec import ColumnSpec, OutputSpec, Recipe
 from ceiba.trunks import TRUNKS
 
@@ -49,8 +49,12 @@ def with_head(one: OutputSpec, origin: Origin) -> OutputSpec:
 
 
 def with_tokenizer(one: Column, origin: Origin) -> Column:
-    """A text column with the tokenizer that the origin's token vectors belong to, unless another is told."""
+    """A text column with the tokenizer that the origin's token vectors belong to, an image in the size that it takes,
+    unless others are told."""
     field = one.field
+    if isinstance(field, ImageSpec) and origin.image is not None:
+        image = {**origin.image, **field.model_dump(exclude_unset=True), "type": "image"}
+        return one.model_copy(update={"field": FIELDS["image"].model_validate(image)})
     if origin.tokenizer is None or not isinstance(field, TextSpec) or "tokenizer" in field.model_fields_set:
         return one
     told = {**field.model_dump(exclude_unset=True), "type": "text", "tokenizer": origin.tokenizer}

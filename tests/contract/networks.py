@@ -14,6 +14,29 @@ WORDS = WordsLayout(30, 9, 6)
 IMAGE = ImageLayout(9, 6, 3, (10.0, 20.0, 30.0), (5.0, 0.0, 50.0))
 CASES = [(kind, name) for kind, catalog in ENCODERS.items() for name in catalog]
 ROWS = 5
+KNOBS = {
+    ("text", "transformers"): {
+        "config": {
+            "model_type": "t5",
+            "vocab_size": 30,
+            "d_model": DIM,
+            "d_kv": 4,
+            "d_ff": 24,
+            "num_layers": 1,
+            "num_heads": 2,
+        }
+    },
+    ("image", "transformers"): {
+        "config": {
+            "model_type": "resnet",
+            "embedding_size": 8,
+            "hidden_sizes": [DIM],
+            "depths": [1],
+            "layer_type": "basic",
+        }
+    },
+}
+"""What an encoder must be told, where it has no default."""
 
 
 def layout_of(kind: str, name: str) -> Layout:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import CASES, DIM, IMAGE, ROWS, TABLE, TEXT, layout_of, parts_of, widened
+from networks import CASES, DIM, IMAGE, KNOBS, ROWS, TABLE, TEXT, layout_of, parts_of, widened
 from pydantic import TypeAdapter
 
 from ceiba.base.errors import RecipeError
@@ -14,7 +14,7 @@ from ceiba.layers import pool
 
 def build(kind: str, name: str, layout: object = None, seed: int = 0, **knobs: object) -> Encoder:
     torch.manual_seed(seed)
-    return ENCODERS[kind][name](**knobs).build(layout or layout_of(kind, name), DIM)
+    return ENCODERS[kind][name](**KNOBS.get((kind, name), {}), **knobs).build(layout or layout_of(kind, name), DIM)
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -83,10 +83,11 @@ def test_same_seed_same_bits(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_spec_json_spec(kind: str, name: str) -> None:
-    spec = ENCODERS[kind][name]()
+    spec = ENCODERS[kind][name](**KNOBS.get((kind, name), {}))
     adapter = TypeAdapter(one_of(ENCODERS[kind]))
     assert adapter.validate_json(adapter.dump_json(spec)) == spec
-    assert adapter.validate_python(name) == spec
+    if (kind, name) not in KNOBS:
+        assert adapter.validate_python(name) == spec
 
 
 @pytest.mark.parametrize("name", ENCODERS["table"])
@@ -105,11 +106,20 @@ def test_table_without_columns_is_refused(name: str) -> None:
         build("table", name, TableLayout((), 0, (), ()))
 
 
-@pytest.mark.parametrize("name", ENCODERS["image"])
+OWN_IMAGES = [name for name in ENCODERS["image"] if ("image", name) not in KNOBS]
+"""Encoders that read images of any size and number of channels."""
+
+
+@pytest.mark.parametrize("name", OWN_IMAGES)
 @pytest.mark.parametrize("size", [(1, 1), (2, 5)])
 def test_smallest_images(name: str, size: tuple[int, int]) -> None:
     layout = ImageLayout(*size, 1, (0.0,), (1.0,))
     assert build("image", name, layout).eval()(parts_of(layout, 2)).values.shape[::2] == (2, DIM)
+
+
+def test_a_network_of_colors_refuses_grey_images() -> None:
+    with pytest.raises(RecipeError, match="images of 3 channels"):
+        build("image", "transformers", ImageLayout(9, 9, 1, (0.0,), (1.0,)))
 
 
 def test_image_is_standardized_by_channel() -> None:
@@ -150,7 +160,9 @@ def test_the_bag_needs_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "knobs"), [(kind, name, {}) for kind, name in CASES] + [("table", "mlp", {"norm": "batch"})]
+    ("kind", "name", "knobs"),
+    [(kind, name, {}) for kind, name in CASES if kind != "image" or name in OWN_IMAGES]
+    + [("table", "mlp", {"norm": "batch"})],
 )
 def test_a_last_batch_of_one_row_can_be_learnt_from(kind: str, name: str, knobs: dict[str, object]) -> None:
     layout = ImageLayout(3, 3, 1, (0.0,), (1.0,)) if kind == "image" else layout_of(kind, name)

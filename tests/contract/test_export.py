@@ -6,7 +6,7 @@ answer. Encoders that limit a row's length, and ensembles, stand apart. bench/pa
 
 import pytest
 import torch
-from networks import IMAGE, NGRAMS, TABLE, TEXT, WORDS
+from networks import IMAGE, KNOBS, NGRAMS, TABLE, TEXT, WORDS
 
 from ceiba.base.errors import CeibaError
 from ceiba.encoders import ENCODERS
@@ -43,7 +43,10 @@ def encoders_of(names: list[str]) -> tuple[dict[str, object], dict[str, Layout]]
     return encoders, layouts
 
 
-ALL = [f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog if kind != "words"]
+ALL = [
+    f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog
+    if kind != "words" and (kind, name) not in KNOBS
+]  # fmt: skip
 MODERN = {
     "type": "transformer", "layers": 1, "heads": 4, "kv_heads": 2, "causal": True, "positions": "rotary", "window": 4,
     "norm": "rms", "activation": "swiglu", "qk_norm": True,

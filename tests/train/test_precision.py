@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from networks import CASES, DIM, layout_of, parts_of
+from networks import CASES, DIM, KNOBS, layout_of, parts_of
 from small import ANSWERS, arrays, bad_batches, interrupted, model, train, weights
 
 from ceiba.base.errors import RecipeError
@@ -112,7 +112,9 @@ def test_every_encoder_takes_a_step(kind: str, name: str, precision: Any) -> Non
     if (precision, name) == ("fp16", "lstm"):
         pytest.skip("torch has no LSTM in float16 for this processor; the next test tells what a user is told")
     layout = layout_of(kind, name)
-    spec = ModelSpec(dim=DIM, encoders={"x": ENCODERS[kind][name]()}, heads={"y": HEADS["classes"]()})
+    spec = ModelSpec(
+        dim=DIM, encoders={"x": ENCODERS[kind][name](**KNOBS.get((kind, name), {}))}, heads={"y": "classes"}
+    )
     network = build_model(spec, {"x": layout}, {"y": OutputLayout("classes", 3, (1, 1, 1))})
     inputs = {f"x.{part}": value for part, value in parts_of(layout, rows=6).items()}
     batch = Batch(inputs, {"y": torch.tensor([0, 1, 2, 0, 1, 2])}, None, np.arange(6))
