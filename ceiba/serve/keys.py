@@ -122,3 +122,45 @@ def revoke_key(path: Path, id: str) -> Key:
     keys[id] = replace(keys[id], revoked=keys[id].revoked or time.time())
     write_keys(path, keys)
     return keys[id]
+
+
+class KeysInUse:
+    """The keys of a server: those of a file, which is read again when it changes; one made for this run; or none."""
+
+    def __init__(self, path: Path | None, is_open: bool):
+        """Raises: InputError for a file that holds no keys."""
+        self.path = None if is_open else path
+        self.shown: str | None = None
+        """The key that was made for this run."""
+        self.seen = self._mark()
+        self.keys: dict[str, Key] | None = None
+        if self.path is not None:
+            self.keys = read_keys(self.path)
+        elif not is_open:
+            key, self.shown = make_key("admin", note="made for this run")
+            self.keys = {key.id: key}
+
+    def look(self) -> bool:
+        """Whether the file has changed; then it has been read.
+
+        Raises: InputError for a file that holds no keys any more; those that were read before stay.
+        """
+        mark = self._mark()
+        if self.path is None or mark == self.seen:
+            return False
+        self.seen = mark
+        self.keys = read_keys(self.path)
+        return True
+
+    def plain(self) -> list[dict[str, Any]] | None:
+        """For the workers; None: anybody may ask."""
+        return None if self.keys is None else [asdict(key) for key in self.keys.values()]
+
+    def _mark(self) -> object:
+        if self.path is None:
+            return None
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size

@@ -15,16 +15,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from ceiba.base.errors import CeibaError, InputError
 from ceiba.serve import metric_files
-from ceiba.serve.keys import Key, make_key, read_keys
+from ceiba.serve.keys import KeysInUse
 from ceiba.serve.limits import SharedRates
 from ceiba.serve.plan import Plan
+from ceiba.serve.sockets import listen
 from ceiba.serve.versions import Versions
 
 Message = dict[str, Any]
@@ -73,8 +74,7 @@ class Owner:
         self.sockets = [listen(plan.host, plan.port)]
         if plan.probe_port is not None:
             self.sockets.append(listen(plan.host, plan.probe_port))
-        self.keys, self.shown_key = self._first_keys()
-        self.keys_seen = self._keys_mark()
+        self.keys = KeysInUse(plan.keys, plan.is_open)
         self.number, self.restarts = 0, 0
         self.pause_s = FIRST_PAUSE_S
         self.due: list[float] = []
@@ -180,7 +180,7 @@ class Owner:
         link = Link(process, ours, time.monotonic(), time.monotonic())
         self.links[process] = link
         self.selector.register(ours, selectors.EVENT_READ, lambda _: self._heard(link))
-        self._tell(link, {"do": "keys", "keys": self._plain_keys()})
+        self._tell(link, {"do": "keys", "keys": self.keys.plain()})
         for name, version, path in self.versions.held():
             number = self._next()
             link.waiting.add(number)
@@ -280,8 +280,8 @@ class Owner:
             self.is_announced = True
             for name, route in self.versions.routes.items():
                 self.say(f"{name} version {route.stable} at {self.address}")
-            if self.shown_key is not None:
-                self.say(f"key for this run: {self.shown_key}")
+            if self.keys.shown is not None:
+                self.say(f"key for this run: {self.keys.shown}")
 
     def _settle(self, number: int) -> None:
         change = self.changes.get(number)
@@ -307,15 +307,11 @@ class Owner:
         """New versions in the folders, new keys in their file."""
         for name, version in self.versions.found():
             self.bring(name, version)
-        mark = self._keys_mark()
-        if mark != self.keys_seen and self.plan.keys is not None:
-            self.keys_seen = mark
-            try:
-                self.keys = read_keys(self.plan.keys)
-            except InputError as error:
-                self.say(str(error))
-                return
-            self._tell_all({"do": "keys", "keys": self._plain_keys()})
+        try:
+            if self.keys.look():
+                self._tell_all({"do": "keys", "keys": self.keys.plain()})
+        except InputError as error:
+            self.say(str(error))
 
     def bring(self, name: str, version: int) -> None:
         """Load a version beside the one that answers; it takes over when every worker has it."""
@@ -374,28 +370,6 @@ class Owner:
         self.versions.set_route(name, route)
         self._change(self._routes(0), lambda _: answer({"models": self.versions.shown()}))
 
-    # keys
-
-    def _first_keys(self) -> tuple[dict[str, Key] | None, str | None]:
-        if self.plan.is_open:
-            return None, None
-        if self.plan.keys is not None:
-            return read_keys(self.plan.keys), None
-        key, text = make_key("admin", note="made for this run")
-        return {key.id: key}, text
-
-    def _keys_mark(self) -> object:
-        if self.plan.keys is None:
-            return None
-        try:
-            found = self.plan.keys.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
-
-    def _plain_keys(self) -> list[Message] | None:
-        return None if self.keys is None else [asdict(key) for key in self.keys.values()]
-
 
 def make_owner(settings: Message, start_worker: Callable[..., None], say: Callable[[str], None]) -> Owner:
     """The owner of a server with these settings.
@@ -413,20 +387,3 @@ def make_owner(settings: Message, start_worker: Callable[..., None], say: Callab
 
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
-
-    Raises: InputError for an address that cannot be taken.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        one = socket.socket(family[0], socket.SOCK_STREAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind(family[4])
-        one.listen(4096)
-        one.setblocking(False)
-    except OSError as error:
-        raise InputError(f"{host}:{port} must be free to listen on", error.strerror, "Choose another --port") from error
-    return one

@@ -25,6 +25,7 @@ from serving import Serve, Server, table_bundle
 from ceiba.bundle.sealed import make_key, seal
 from ceiba.bundle.signing import make_signer
 from ceiba.cli import main
+from ceiba.serve import metric_files
 
 ROW = {"area": 1.0, "city": "Rome"}
 
@@ -372,3 +373,16 @@ def test_what_cannot_be_served_is_told_and_ends_with_2(
     assert server.stop() == 2, server.said
     assert any(message in line for line in server.said), server.said
     assert not any("Traceback" in line for line in server.said)
+
+
+def test_counts_that_a_killed_server_left_are_removed_by_the_next(serve: Serve, bundles: dict[str, Path]) -> None:
+    first = serve(bundles["table"], "--open")
+    held = [os.readlink(one) for one in Path(f"/proc/{first.process.pid}/fd").iterdir()]
+    (left,) = (Path(one) for one in held if one.startswith(f"{metric_files.MEMORY}/{metric_files.PREFIX}"))
+    serve(bundles["table"], "--open")
+    assert left.is_dir(), "in use"
+    first.stop(signal.SIGKILL)
+    assert left.is_dir()
+    time.sleep(1)  # until the worker has seen that its owner is gone
+    serve(bundles["table"], "--open")
+    assert not left.exists()
