@@ -32,7 +32,7 @@ from ceiba.generate.batch import Batch
 from ceiba.generate.decoder import open_decoder
 from ceiba.generate.options import GenerateOptions
 from ceiba.generate.request import Request
-from ceiba.generate.weights import WeightForm, step_seconds, untied, writing_threads
+from ceiba.generate.weights import WeightForm, step_seconds, untied
 from ceiba.heads import OutputLayout
 from ceiba.model import Model, ModelSpec, build_model
 from ceiba.surgery.packed import pack
@@ -201,14 +201,13 @@ def theirs(peer: Any, prompts: Tensor, tokens: int) -> list[list[int]]:
 
 def written(model: Model, prompts: list[list[int]], tokens: int) -> list[list[int]]:
     """What Ceiba writes."""
-    with writing_threads(model):
-        batch = Batch(open_decoder(model, "text", 1024, len(prompts)))
-        options = GenerateOptions(max_tokens=tokens)
-        requests = [Request(prompt, options, lambda ids: "", None, lambda piece: None) for prompt in prompts]
-        for request in requests:
-            batch.add(request)
-        while batch.step():
-            pass
+    batch = Batch(open_decoder(model, "text", 1024, len(prompts)))
+    options = GenerateOptions(max_tokens=tokens)
+    requests = [Request(prompt, options, lambda ids: "", None, lambda piece: None) for prompt in prompts]
+    for request in requests:
+        batch.add(request)
+    while batch.step():
+        pass
     return [[token.id - 1 for token in request.tokens] for request in requests]
 
 

@@ -4,7 +4,6 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -69,9 +68,6 @@ class Source(Protocol):
     def chat(self, messages: Sequence[Mapping[str, str]]) -> str | list[int]:
         """The prompt of a chat."""
 
-    def threads(self) -> AbstractContextManager[None]:
-        """What is entered by the thread that writes."""
-
 
 class Engine:
     """A batch behind a thread of its own; its interface has no types of torch. `max_waiting` requests may wait.
@@ -84,7 +80,7 @@ class Engine:
         self.context, self.count, self.chat = source.context, source.count, source.chat
         self._arrived: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._is_closed = False
-        work = (source, self._batch, self._arrived)
+        work = (self._batch, self._arrived)
         self._thread = threading.Thread(target=_run, args=work, name="ceiba-generate", daemon=True)
         self._thread.start()
         weakref.finalize(self, self._arrived.put, None)
@@ -131,23 +127,22 @@ class Engine:
         self.close()
 
 
-def _run(source: Source, batch: Batch | Speculation, arrived: "queue.SimpleQueue[Request | None]") -> None:
+def _run(batch: Batch | Speculation, arrived: "queue.SimpleQueue[Request | None]") -> None:
     """What the thread does; it does not know its engine, so that one that nobody holds any more can go."""
-    with source.threads():
-        is_busy = False
-        while True:
-            while not (is_busy and arrived.empty()):
-                request = arrived.get()
-                if request is None:
-                    _end(batch, arrived)
-                    return
-                batch.add(request)
-                is_busy = True
-            try:
-                is_busy = batch.step()
-            except Exception as error:
-                _fail(batch, error)
-                is_busy = False
+    is_busy = False
+    while True:
+        while not (is_busy and arrived.empty()):
+            request = arrived.get()
+            if request is None:
+                _end(batch, arrived)
+                return
+            batch.add(request)
+            is_busy = True
+        try:
+            is_busy = batch.step()
+        except Exception as error:
+            _fail(batch, error)
+            is_busy = False
 
 
 def _fail(batch: Batch | Speculation, error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, overload
 
@@ -20,7 +19,7 @@ from ceiba.generate.options import GenerateOptions, read_options
 from ceiba.generate.request import Request
 from ceiba.generate.speculate import Speculation
 from ceiba.generate.text import Generated, Piece
-from ceiba.generate.weights import WeightForm, prepare_weights, writing_threads
+from ceiba.generate.weights import WeightForm, prepare_weights
 from ceiba.layers import Positions
 from ceiba.model import Model, open_model
 
@@ -101,10 +100,6 @@ class Generator:
         """The model's decoder, without rows."""
         return open_decoder(self.model, self.output, self.context, max_rows)
 
-    def threads(self) -> AbstractContextManager[None]:
-        """What is entered by a thread that writes."""
-        return writing_threads(self.model)
-
     def engine(self, max_waiting: int = 1024) -> Engine:
         """A thread that writes for many at once."""
         return Engine(self, max_waiting)
@@ -145,14 +140,13 @@ class Generator:
         pairs = zip(prompts, options, strict=True)
         requests = [self.prepare(prompt, one, _ignore) for prompt, one in pairs]
         batch = self.batch()
-        with self.threads():
-            for request in requests:
-                if request.options.beams == 1 or request.options.max_tokens == 0:
-                    batch.add(request)
-                else:
-                    write_best(self.decoder(request.options.beams), request)
-            while batch.step():
-                pass
+        for request in requests:
+            if request.options.beams == 1 or request.options.max_tokens == 0:
+                batch.add(request)
+            else:
+                write_best(self.decoder(request.options.beams), request)
+        while batch.step():
+            pass
         return [request.result() for request in requests]
 
     def stream(self, prompt: str | Sequence[int], **options: Any) -> Iterator[Piece]:
@@ -168,8 +162,7 @@ class Generator:
             if pieces:
                 yield pieces.popleft()
             else:
-                with self.threads():
-                    is_busy = batch.step()
+                is_busy = batch.step()
 
 
 def _one_by_one(request: Request) -> Request:

@@ -2,17 +2,15 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import nn
 
 from ceiba.generate.decoder import open_decoder
 from ceiba.model import Model
-from ceiba.surgery.packed import Int4Linear, Weights, pack
+from ceiba.surgery.packed import Weights, pack
 
 WeightForm = Literal["auto", "plain", "packed", "int8", "int4"]
 NEEDED_GAIN = 1.15
@@ -78,10 +76,9 @@ def untied(model: Model, output: str) -> Model:
 
 def step_seconds(model: Model, output: str, rows: int) -> float:
     """What a step of so many rows takes, the shortest of several."""
-    with writing_threads(model):
-        decoder = open_decoder(model, output, 2 + STEPS * (REPEATS + 1), rows)
-        decoder.admit([[1]] * rows)
-        return min(_seconds(lambda: decoder.step([[1]] * rows)) for _ in range(REPEATS + 1))
+    decoder = open_decoder(model, output, 2 + STEPS * (REPEATS + 1), rows)
+    decoder.admit([[1]] * rows)
+    return min(_seconds(lambda: decoder.step([[1]] * rows)) for _ in range(REPEATS + 1))
 
 
 def _seconds(step: Callable[[], object]) -> float:
@@ -89,17 +86,3 @@ def _seconds(step: Callable[[], object]) -> float:
     for _ in range(STEPS):
         step()
     return (time.perf_counter() - began) / STEPS
-
-
-@contextmanager
-def writing_threads(model: nn.Module) -> Iterator[None]:
-    """Torch keeps to one thread beside a kernel that has threads of its own: two pools that spin halve each other."""
-    before = torch.get_num_threads()
-    has_own = any(isinstance(module, Int4Linear) for module in model.modules())
-    if has_own:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if has_own:
-            torch.set_num_threads(before)

@@ -2,7 +2,7 @@
 
 packed   float32, blocked for oneDNN's kernels; the figures are those of float32.
 int8     a byte a weight, one scale an output; inputs are rounded to 7 bits, each row by its own scale.
-int4     half a byte a weight, one scale for each 32 of them; inputs are rounded to 8 bits, block by block.
+int4     half a byte a weight, one scale for each 32 of them; inputs are rounded to bfloat16.
 
 A quantized row never depends on the rows beside it, so a text does not depend on the batch it is written in.
 Source: int8: Dettmers et al. 2022, arXiv:2208.07339, section 2.1 (vector-wise); int4: Dettmers & Zettlemoyer 2022,
@@ -12,15 +12,11 @@ arXiv:2212.09720, section 2 (small blocks).
 import copy
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 from torch import Tensor, nn
-
-from ceiba.base.optional import require
 
 Weights = Literal["packed", "int8", "int4"]
 ACTIVATION_STEPS = 63
@@ -28,6 +24,8 @@ ACTIVATION_STEPS = 63
 ACTIVATION_ZERO = 64
 WEIGHT_STEPS = 127
 BLOCK = 32
+TILE = 64
+"""Outputs come in so many at once from torch's 4-bit product."""
 FLOOR = 1e-12
 """Below every scale but that of zeros."""
 
@@ -76,19 +74,24 @@ class Int8Linear(nn.Module):
 
 
 class Int4Linear(nn.Module):
-    """y = W₄ x + b, by the kernel that ONNX Runtime has for it."""
+    """y = W₄ x + b; inputs and products are bfloat16, whose rounding is far below that of the weights."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
         codes, scales = quantize_blocks(linear.weight.detach())
-        bias = None if linear.bias is None else linear.bias.detach().numpy()
-        self.outputs = len(codes)
-        self._session = _product_session(codes.numpy(), scales.numpy(), bias, linear.in_features)
+        self.bias, self.outputs = linear.bias, len(codes)
+        spare = -self.outputs % TILE
+        numbers = torch.stack([codes & 15, codes >> 4], -1).view(self.outputs, -1).int()
+        numbers, scales = nn.functional.pad(numbers, (0, 0, 0, spare)), nn.functional.pad(scales, (0, 0, 0, spare))
+        self.weight = torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1)
+        self.scales = torch.stack([scales.T, torch.zeros_like(scales.T)], 2).bfloat16()
+        self._product = torch.ops.aten._weight_int4pack_mm_for_cpu.default
 
     def forward(self, values: Float[Tensor, "... inputs"]) -> Float[Tensor, "... outputs"]:
-        rows = values.reshape(-1, values.shape[-1])
-        found = torch.from_numpy(self._session.run(["y"], {"x": rows.numpy()})[0])
-        return found.view(*values.shape[:-1], self.outputs)
+        rows = values.reshape(-1, values.shape[-1]).bfloat16()
+        found = self._product(rows, self.weight, BLOCK, self.scales)[:, : self.outputs]
+        wide: Tensor = found.float() if self.bias is None else found + self.bias
+        return wide.view(*values.shape[:-1], self.outputs)
 
 
 def quantize_blocks(
@@ -101,38 +104,9 @@ def quantize_blocks(
     blocks = weight.reshape(len(weight), -1, BLOCK)
     farthest = blocks.gather(2, blocks.abs().argmax(2, keepdim=True))
     scale = farthest / -8
-    scale = torch.where(scale.abs() < FLOOR, FLOOR, scale)
+    scale = torch.where(scale.abs() < FLOOR, FLOOR, scale).bfloat16().to(weight.dtype)  # as the product reads it
     codes = (blocks / scale).round().clamp(-8, 7).add(8).to(torch.uint8)
     return codes[..., 0::2] | (codes[..., 1::2] << 4), scale[..., 0]
-
-
-def _product_session(
-    codes: NDArray[np.uint8], scales: NDArray[np.float32], bias: NDArray[np.float32] | None, inputs: int
-) -> Any:
-    """A net of one node, y = W₄ x + b."""
-    onnx = require("onnx", "train", "write with 4-bit weights")
-    ort = require("onnxruntime", "serve", "write with 4-bit weights")
-    helper, array, kind = onnx.helper, onnx.numpy_helper.from_array, onnx.TensorProto.FLOAT
-    parts = [array(codes, "codes"), array(scales.reshape(-1), "scales")]
-    names = ["x", "codes", "scales"]
-    if bias is not None:
-        parts.append(array(bias, "bias"))
-        names += ["", "", "bias"]
-    node = helper.make_node(
-        "MatMulNBits", names, ["y"], domain="com.microsoft",
-        K=inputs, N=len(codes), bits=4, block_size=BLOCK, accuracy_level=4,
-    )  # fmt: skip
-    graph = helper.make_graph(
-        [node], "linear", [helper.make_tensor_value_info("x", kind, ["row", inputs])],
-        [helper.make_tensor_value_info("y", kind, ["row", len(codes)])], parts,
-    )  # fmt: skip
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Each layer's threads sleep while another's work: threads that spin would take the cores from them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 FORMS: dict[Weights, Callable[[nn.Linear], nn.Module]] = {
