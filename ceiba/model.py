@@ -20,7 +20,7 @@ from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
 from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
-from ceiba.heads import HEADS, Head, Masked, NextToken, OutputLayout
+from ceiba.heads import HEADS, Head, Masked, NextToken, OutputLayout, Sequence
 from ceiba.layers import Memory, StochasticDepth, Tokens, pool
 from ceiba.predict import EMBEDDING
 from ceiba.surgery import apply_edits
@@ -31,6 +31,8 @@ LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", Words
 ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
 
 
+TEACHER = "teacher"
+"""The part that holds the true texts of an output that is written, which only training has."""
 LEAST_WEIGHT = 1e-30
 """Below every sum of weights but zero."""
 MOST_HEADER_BYTES = 1024
@@ -138,6 +140,8 @@ class Model(nn.Module):
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in self.groups}
         for name, tensor in inputs.items():
             group, part = name.rsplit(".", 1)
+            if part == TEACHER:
+                continue
             parts[group][part] = tensor
             if memory is not None:
                 parts[group]["positions"] = memory.positions
@@ -156,8 +160,12 @@ class Model(nn.Module):
         self, name: str, tokens: Tokens, inputs: Mapping[str, Tensor] | None = None
     ) -> Float[Tensor, "batch ..."]:
         """What one head makes of tokens; a tied head also reads the vectors of the token ids it answers with, one that
-        quotes the places of the tokens."""
+        quotes the places of the tokens, one that writes the true texts."""
         head = self.head(name)
+        if head.writes:
+            table = self._table(name) if head.tied else None
+            taught: Tensor = head(tokens, table, (inputs or {})[f"{name}.{TEACHER}"])
+            return taught
         if head.quotes:
             places: Tensor = head(tokens, (inputs or {})[f"{self.groups[0]}.places"])
             return places
@@ -229,16 +237,26 @@ class Model(nn.Module):
         return {name: self.head(name).combine(value) for name, value in logits.items()}
 
     def answers(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What is served: forward and `combine` in one; of a text that predicts itself, how probable each row is."""
+        """What is served: forward and `combine` in one; of a text that predicts itself, how probable each row is; of a
+        text that is written, its tokens."""
         name = next((name for name in self.head_slots if self.head(name).shifts or self.head(name).masks), None)
-        if name is None:
+        if name is None and not any(self.head(one).writes for one in self.head_slots):
             return self.combine(self(inputs))
+        if name is None:
+            tokens = self.tokens(inputs)
+            return {one: self._answer(one, tokens, inputs) for one in self.head_slots}
         ids = inputs[f"{name}.ids"]
         head = self.head(name)
         if isinstance(head, Masked):
             return {name: head.figures(self({f"{name}.ids": ids})[name], inputs[f"{name}.targets"])}
         assert isinstance(head, NextToken)
         return {name: head.figures(self({f"{name}.ids": ids[:, :-1]})[name], ids[:, 1:])}
+
+    def _answer(self, name: str, tokens: Tokens, inputs: Mapping[str, Tensor]) -> Tensor:
+        head = self.head(name)
+        if isinstance(head, Sequence):
+            return head.write(tokens, self._table(name) if head.tied else None)
+        return head.combine(self.logits(name, tokens, inputs))
 
     @property
     def num_parameters(self) -> int:

@@ -70,7 +70,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     frames = splits.parts()
     held = {name: frame for name, frame in frames.items() if name != "train"}
     with phases("prepare"):
-        found = profile(splits.train, recipe.targets, held)
+        found = profile(splits.train, recipe.targets, held, recipe.texts)
         give_back()
         recipe = complete(recipe, splits.train, found.kinds)
         seed = recipe.train.seed
@@ -115,7 +115,7 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     known = {} if recipe.origin is None else open_origin(recipe.origin).fields
     fields = fit_fields(
         splits.train, recipe.input_fields, recipe.output_fields, recipe.train.seed, recipe.shared_inputs,
-        recipe.input_columns, known,
+        recipe.input_columns, known, recipe.lent,
     )  # fmt: skip
     frames = splits.parts()
     arrays = {

@@ -11,6 +11,7 @@ from ceiba.answers.binary import BinaryAnswer
 from ceiba.answers.classes import ClassesAnswer
 from ceiba.answers.labels import LabelsAnswer
 from ceiba.answers.number import NumberAnswer
+from ceiba.answers.sequence import SequenceAnswer
 from ceiba.answers.span import SpanAnswer
 from ceiba.answers.tags import TagsAnswer
 from ceiba.answers.text import TextAnswer
@@ -21,6 +22,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "classes": ClassesAnswer,
     "labels": LabelsAnswer,
     "number": NumberAnswer,
+    "sequence": SequenceAnswer,
     "span": SpanAnswer,
     "tags": TagsAnswer,
     "text": TextAnswer,
@@ -45,6 +47,7 @@ __all__ = [
     "ClassesAnswer",
     "LabelsAnswer",
     "NumberAnswer",
+    "SequenceAnswer",
     "SpanAnswer",
     "TagsAnswer",
     "TextAnswer",

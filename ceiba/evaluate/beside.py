@@ -15,6 +15,7 @@ from ceiba.base.side_process import Helper, helper
 from ceiba.evaluate.baseline import Baselines, fit_baselines
 from ceiba.evaluate.language import TextBaselines, fit_text_baselines
 from ceiba.evaluate.quick import Inputs, Quick, input_kinds, most_rows, quick_scores
+from ceiba.evaluate.sequences import SequenceBaselines, sequence_baselines
 from ceiba.evaluate.spans import SpanBaselines
 from ceiba.evaluate.spec import EvaluateSpec
 from ceiba.evaluate.tagging import TagBaselines, fit_tag_baselines
@@ -22,7 +23,7 @@ from ceiba.fields import Fields
 from ceiba.read import Frame, open_frame
 
 Scores = dict[str, NDArray[Any]]
-AnyBaselines = Baselines | SpanBaselines | TagBaselines | TextBaselines
+AnyBaselines = Baselines | SequenceBaselines | SpanBaselines | TagBaselines | TextBaselines
 
 
 class Beside:
@@ -66,6 +67,9 @@ def fit_beside(
         return Beside(partial(fit_text_baselines, train, held, fields, text))
     if spans := tuple(name for name, answer in answers.items() if answer.kind == "span"):
         return Beside(partial(SpanBaselines, spans))
+    if written := tuple(name for name, answer in answers.items() if answer.kind == "sequence"):
+        repeated = sequence_baselines(written, fields)
+        return Beside() if repeated is None else Beside(lambda: repeated)
     if any(answer.kind == "tags" for answer in answers.values()):
         return Beside(partial(fit_tag_baselines, train, fields))
     other = helper()

@@ -10,6 +10,7 @@ from ceiba.evaluate.language import TextBaselines
 from ceiba.evaluate.rows import PAIRED
 from ceiba.evaluate.samples import samples_section
 from ceiba.evaluate.sections import calibration_section, classes_section, confusion_section, curves_section
+from ceiba.evaluate.sequences import SequenceBaselines
 from ceiba.evaluate.slices import slice_groups, slice_section
 from ceiba.evaluate.spans import SpanBaselines
 from ceiba.evaluate.tagging import TagBaselines
@@ -26,7 +27,7 @@ def evaluate(
     frames: Mapping[str, Frame],
     *,
     slices: Sequence[str] = (),
-    baselines: Baselines | TagBaselines | TextBaselines | SpanBaselines | None = None,
+    baselines: Baselines | TagBaselines | TextBaselines | SpanBaselines | SequenceBaselines | None = None,
     seed: int = 0,
     keep: Callable[[str, Frame, Mapping[str, Scored]], None] | None = None,
 ) -> Report:
@@ -58,7 +59,7 @@ def evaluate(
             groups = slice_groups(frame, column)
             for name, one in scored.items():
                 report["slices"].setdefault(split, {}).setdefault(name, {})[column] = slice_section(one, groups, seed)
-        if split == sampled and not any(one.kind in ("tags", "text", "span") for one in scored.values()):
+        if split == sampled and not any(one.kind in ("tags", "text", "span", "sequence") for one in scored.values()):
             report["samples"] = samples_section(frame, scored, list(predictor.fields.read), split, seed)
     if baselines is not None:
         report["baseline_models"], report["notes"] = baselines.about(), report["notes"] + list(baselines.notes)

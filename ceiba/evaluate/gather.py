@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ceiba.answers import Answer, BinaryAnswer, SpanAnswer
+from ceiba.answers import Answer, BinaryAnswer, SequenceAnswer, SpanAnswer
 from ceiba.evaluate.language import text_field, text_truth
+from ceiba.evaluate.sequences import sequence_truth
 from ceiba.evaluate.spans import span_truth
 from ceiba.evaluate.tagging import tag_truth
 from ceiba.fields import Field, Fields
@@ -94,6 +95,10 @@ def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
         if isinstance(answer, SpanAnswer):
             truth, counts = span_truth(frame, name, answer, predictor.fields, logits[name])
             scored[name] = Scored("span", (), DEFAULT_THRESHOLD, truth, counts)
+            continue
+        if isinstance(answer, SequenceAnswer):
+            truth, counts = sequence_truth(frame, name, answer, predictor.fields, logits[name])
+            scored[name] = Scored("sequence", (), DEFAULT_THRESHOLD, truth, counts)
             continue
         threshold = answer.threshold if isinstance(answer, BinaryAnswer) else DEFAULT_THRESHOLD
         truth = read_truth(frame, name, predictor.fields.outputs[name], answer)

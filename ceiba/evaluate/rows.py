@@ -18,6 +18,7 @@ PAIRED = {
     "binary": "accuracy", "classes": "accuracy", "labels": "subset_accuracy", "number": "squared_error",
     "tags": "accuracy",
     "span": "token_f1",
+    "sequence": "chrf",
     "text": "loss",
 }  # fmt: skip
 """Answer kind → the figure that is compared row by row."""

@@ -48,7 +48,7 @@ def classes_section(scored: Scored) -> list[dict[str, Any]] | None:
 
 def calibration_section(scored: Scored) -> dict[str, Any] | None:
     """Reliability bins: of the probability of the second label, or of the class answered; None for a number."""
-    if len(scored.truth) == 0 or scored.kind in ("number", "tags", "text", "span"):
+    if len(scored.truth) == 0 or scored.kind in ("number", "tags", "text", "span", "sequence"):
         return None
     if scored.kind == "binary":
         return {"of": f"probability of {scored.labels[1]}", **calibration(scored.scores, scored.truth)}

@@ -34,6 +34,13 @@ class Answering(nn.Module):
         return self.model.answers(inputs)
 
 
+def refuse_writing(model: Model) -> None:
+    """Raises: CeibaError for a network that writes texts: a graph makes one pass, writing a search over many."""
+    if written := [name for name in model.head_slots if model.head(name).writes]:
+        got = f"'{written[0]}', a text that is written token by token"
+        raise CeibaError("An exported model must answer in one pass", got, "Serve the trained bundle")
+
+
 def axes_of(part: str) -> dict[int, str]:
     """The axes of an input that have no fixed length, and their names."""
     group, kind = part.rsplit(".", 1)
@@ -69,6 +76,7 @@ def onnx_bytes(model: Model, layouts: Mapping[str, Layout]) -> bytes:
 
     Raises: CeibaError for a network that cannot be exported, and why; MissingPackage without onnx.
     """
+    refuse_writing(model)
     require("onnx", "train", "export a model")
     require("onnxscript", "train", "export a model")
     inputs = {name: torch.from_numpy(part) for name, part in example_parts(layouts).items()}

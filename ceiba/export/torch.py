@@ -14,7 +14,7 @@ from torch.export._patches import register_gru_while_loop_decomposition, registe
 
 from ceiba.base.files import write_bytes, write_folder, write_json
 from ceiba.bundle import PARITY, Bundle
-from ceiba.export.graph import Answering, axes_of, quietly, unexportable
+from ceiba.export.graph import Answering, axes_of, quietly, refuse_writing, unexportable
 from ceiba.export.parity import check_parity, parity_report
 from ceiba.export.probes import encoded_rows, example_parts, probes
 from ceiba.model import TorchBackend, open_model
@@ -45,6 +45,7 @@ def program_bytes(model: Any, layouts: Mapping[str, Any]) -> bytes:
 
     Raises: CeibaError for a network that cannot be exported, and why.
     """
+    refuse_writing(model)
     inputs = {name: torch.from_numpy(part) for name, part in example_parts(layouts).items()}
     shapes = {name: dict.fromkeys(axes_of(name), Dim.DYNAMIC) for name in inputs}
     file = io.BytesIO()

@@ -30,7 +30,7 @@ from ceiba.fields.record import TABLE, Fields
 from ceiba.fields.set import SetField, SetSpec
 from ceiba.fields.stream import Windows, joined, measured_rows, stream
 from ceiba.fields.text import TextSpec
-from ceiba.fields.tokens import TokenField
+from ceiba.fields.tokens import TokenField, as_written
 from ceiba.fields.vector import VectorField, VectorSpec
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "as_labels",
     "as_numbers",
     "as_text",
+    "as_written",
     "check_image",
     "in_pieces",
     "joined",

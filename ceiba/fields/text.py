@@ -47,8 +47,11 @@ class TextSpec(FieldSpec):
     places: bool = False
     """Whether it is told where each token stands; so it is where an output is a span."""
 
+    written: bool = False
+    """Whether it is written token by token; so it is under the head sequence."""
+
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> Field:
         options: TokenizerSpec | NgramSpec = self.tokenizer
         if isinstance(options, NgramSpec):
             return options.fit(column, self.max_tokens, seed)
-        return fit_tokens(options, column, self.max_tokens, seed, self.whole, self.masked, self.places)
+        return fit_tokens(options, column, self.max_tokens, seed, self.whole, self.masked, self.places, self.written)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,7 +20,7 @@ from tokenizers.processors import TemplateProcessing
 from ceiba.base.errors import RecipeError
 from ceiba.fields.characters import MAX_CHARACTERS, clean_text
 from ceiba.fields.columns import no_values
-from ceiba.fields.field import Encoded, Field, Layout, Ragged, TextLayout
+from ceiba.fields.field import Array, Encoded, Field, Layout, Ragged, TextLayout
 from ceiba.fields.pairs import CLASS, SEPARATOR, is_pair, joined, parted
 from ceiba.fields.pieces import hidden, in_pieces
 from ceiba.fields.sample import Sample
@@ -66,6 +66,8 @@ class TokenField(Field):
     """Whether some tokens are hidden, to be told from those on both sides."""
     places: bool = False
     """Whether it is told where in the text each token stands, so that an answer may quote it."""
+    written: bool = False
+    """Whether it is a target that is written token by token, the token that ends it the last."""
     chat_template: str | None = dataclasses.field(default=None, repr=False)
     """How a folder's author lays out a chat: a template in Jinja, somebody else's code."""
 
@@ -151,6 +153,17 @@ class TokenField(Field):
         parts = [self._framed(texts[start : start + SLICE_ROWS]) for start in range(0, max(len(texts), 1), SLICE_ROWS)]
         return parts[0] if len(parts) == 1 else {name: _stacked([one[name] for one in parts]) for name in parts[0]}
 
+    def target(self, column: pa.Array) -> Array | Ragged:
+        """The tokens of each text, cut so that the one that ends it has room; nothing where there is no text."""
+        if not self.written:
+            return super().target(column)
+        rows = self.token_ids(self.clean(column).to_pylist())
+        there = np.asarray(column.is_valid())
+        ids = [[*row[: self.max_tokens - 1], self.special["end"]] if is_known else []
+               for row, is_known in zip(rows, there, strict=True)]  # fmt: skip
+        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+        return Ragged(np.array(list(chain.from_iterable(ids)), dtype=np.int32), offsets)
+
     def layout(self, name: str) -> Layout:
         return TextLayout(self.vocab, self.max_tokens, False, self.special.get("separator"), self.places)
 
@@ -158,7 +171,7 @@ class TokenField(Field):
         return {
             "kind": self.kind, "tokenizer": self.options.model_dump(mode="json"), "max_tokens": self.max_tokens,
             "vocab": self.vocab, "shift": self.shift, "special": dict(self.special), "whole": self.whole,
-            "masked": self.masked, "places": self.places,
+            "masked": self.masked, "places": self.places, "written": self.written,
         }  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
@@ -175,7 +188,8 @@ class TokenField(Field):
         return cls(
             TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), trained, int(vocab),
             int(value.get("shift", 0)), dict(value.get("special", {})), bool(value.get("whole", False)),
-            bool(value.get("masked", False)), bool(value.get("places", False)), template,
+            bool(value.get("masked", False)), bool(value.get("places", False)), bool(value.get("written", False)),
+            template,
         )  # fmt: skip
 
 
@@ -187,6 +201,7 @@ def fit_tokens(
     whole: bool = False,
     masked: bool = False,
     places: bool = False,
+    written: bool = False,
 ) -> TokenField:
     """Learn the tokens of a stream of texts or pairs, or read them from a folder; from a sample how long they are.
 
@@ -217,7 +232,18 @@ def fit_tokens(
     if not known:
         raise no_values("must hold text")
     usual = max_tokens or _usual_length(field, known, most, pairs)
-    return dataclasses.replace(field, max_tokens=usual, whole=whole, masked=masked, places=places)
+    field = dataclasses.replace(field, max_tokens=usual, whole=whole, masked=masked, places=places)
+    return as_written(field, max_tokens) if written else field
+
+
+def as_written(field: TokenField, max_tokens: int | None = None) -> TokenField:
+    """The same tokens for a text that is written: as many as told, or one more, which ends it.
+
+    Raises: RecipeError for a tokenizer without a token that ends a text.
+    """
+    if "end" not in field.special:
+        raise RecipeError("A text that is written needs a token that ends it", "none in the tokenizer", "Use another")
+    return dataclasses.replace(field, max_tokens=max_tokens or field.max_tokens + 1, written=True)
 
 
 def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:

@@ -16,6 +16,8 @@ from ceiba.heads.masked import MaskedSpec as MaskedSpec
 from ceiba.heads.next_token import NextToken as NextToken
 from ceiba.heads.next_token import NextTokenSpec as NextTokenSpec
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
+from ceiba.heads.sequence import Sequence as Sequence
+from ceiba.heads.sequence import SequenceSpec as SequenceSpec
 from ceiba.heads.span import Span as Span
 from ceiba.heads.span import SpanSpec as SpanSpec
 from ceiba.heads.tags import TagsSpec as TagsSpec
@@ -29,5 +31,6 @@ HEADS: dict[str, type[Spec]] = {
     "masked": MaskedSpec,
     "tags": TagsSpec,
     "span": SpanSpec,
+    "sequence": SequenceSpec,
 }
 """Name → spec."""

@@ -31,6 +31,10 @@ class OutputLayout:
     """Lowest training target, in its own unit."""
     log: bool = False
     """Whether the own unit is a logarithm of the user's."""
+    end: int = 0
+    """The token that ends a text."""
+    max_tokens: int = 0
+    """Tokens of a text at most, its end included."""
 
 
 class Head(nn.Module, ABC):
@@ -44,6 +48,8 @@ class Head(nn.Module, ABC):
     """Whether it tells tokens that were hidden."""
     quotes: ClassVar[bool] = False
     """Whether it answers with a piece of the text, so that `forward` also takes the place of each token."""
+    writes: ClassVar[bool] = False
+    """Whether it writes a text, so that `forward` also takes the true ones, and `write` answers."""
     shifts: ClassVar[bool] = False
     """Whether it says of each token which one comes next, so that no token may know of those after it."""
     tied: bool = False

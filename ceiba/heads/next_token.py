@@ -55,6 +55,11 @@ class TokenHead(Head):
             self.linear = nn.Linear(dim, vocab, bias=False)
             nn.init.normal_(self.linear.weight, std=dim**-0.5)
 
+    @property
+    def smoothing(self) -> float:
+        """Of the loss that is learnt; what is measured is not smoothed."""
+        return self.label_smoothing if self.training else 0.0
+
     def logits(
         self, values: Float[Tensor, "batch token dim"], table: Float[Tensor, "vocab dim"] | None = None
     ) -> Float[Tensor, "batch token vocab"]:
@@ -90,7 +95,7 @@ class TokenHead(Head):
         """Σ over a row's tokens of -(1 - ε) log p_y - ε/V Σ_v log p_v."""
         losses = F.cross_entropy(
             logits.flatten(0, 1), target.flatten().long(), ignore_index=0, reduction="none",
-            label_smoothing=self.label_smoothing,
+            label_smoothing=self.smoothing,
         )  # fmt: skip
         return losses.view(target.shape).sum(1)
 
@@ -107,7 +112,7 @@ class TokenHead(Head):
         if row_weight is None and share is None:
             place = target.flatten().long()
             total = F.cross_entropy(
-                wide.flatten(0, 1), place, ignore_index=0, reduction="sum", label_smoothing=self.label_smoothing
+                wide.flatten(0, 1), place, ignore_index=0, reduction="sum", label_smoothing=self.smoothing
             )
             return total, (total.new_full((), target.numel()) if is_known else self.present(target).sum().to(wide))
         losses = self.row_losses(wide, target, None)

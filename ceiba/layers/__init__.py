@@ -7,6 +7,7 @@ from ceiba.layers.attention import LayerMemory, Memory, SelfAttention, Sight, at
 from ceiba.layers.bag import WeightedBag
 from ceiba.layers.chain import LinearChain
 from ceiba.layers.convolution import ConvBlock, ResidualBlock, TimeConvolutions
+from ceiba.layers.decoder import Decoder
 from ceiba.layers.dense import ACTIVATIONS, NORMS, Activation, Dense, MemberLinear, Mlp, Norm
 from ceiba.layers.embedding import CategoryEmbedding, TokenEmbedding
 from ceiba.layers.ensemble import EnsembleLinear
@@ -28,6 +29,7 @@ __all__ = [
     "CategoryEmbedding",
     "Cell",
     "ConvBlock",
+    "Decoder",
     "Dense",
     "Dropout",
     "EnsembleLinear",

@@ -10,6 +10,7 @@ from ceiba.metrics.curves import Curve, pr_curve, roc_curve
 from ceiba.metrics.entities import tag_counts
 from ceiba.metrics.figures import KINDS, figures, known_rows, paired_difference, per_row, predicted
 from ceiba.metrics.resample import Figure
+from ceiba.metrics.sequences import chrf_counts, rouge_l
 from ceiba.metrics.spans import choose_span_threshold, overlap, span_scores
 from ceiba.metrics.threshold import choose_threshold
 
@@ -24,6 +25,7 @@ __all__ = [
     "calibration",
     "choose_span_threshold",
     "choose_threshold",
+    "chrf_counts",
     "confusion",
     "figures",
     "known_rows",
@@ -34,6 +36,7 @@ __all__ = [
     "pr_curve",
     "predicted",
     "roc_curve",
+    "rouge_l",
     "span_scores",
     "tag_counts",
 ]

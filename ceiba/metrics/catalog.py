@@ -46,6 +46,19 @@ METRICS: dict[str, Metric] = {
     ),
     "has_answer_f1": Metric("F1 where an answer is", "higher", "The same over the rows whose text holds an answer."),
     "no_answer_accuracy": Metric("No answer known", "higher", "Share of the rows without an answer left unanswered."),
+    "bleu": Metric(
+        "BLEU",
+        "higher",
+        "Agreement with the true text in runs of one to four words, as sacrebleu counts it.",
+        high=100.0,
+        unit="none",
+    ),
+    "chrf": Metric(
+        "chrF", "higher", "Agreement with the true text in runs of one to six characters.", high=100.0, unit="none"
+    ),
+    "rouge_l": Metric(
+        "ROUGE-L", "higher", "F1 of the longest run of words, with gaps, that both texts have in common."
+    ),
     "precision": Metric("Precision", "higher", "Share of the rows called positive that are."),
     "recall": Metric("Recall", "higher", "Share of the positive rows that are found."),
     "subset_accuracy": Metric("Subset accuracy", "higher", "Share of rows whose labels are all right."),
@@ -90,6 +103,7 @@ MAIN: dict[str, str] = {
     "number": "rmse",
     "tags": "f1",
     "span": "token_f1",
+    "sequence": "bleu",
     "text": "perplexity",
 }
 """Answer kind → the metric named first."""

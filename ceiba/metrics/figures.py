@@ -18,10 +18,13 @@ from ceiba.metrics.measures import (
     text_measure,
 )
 from ceiba.metrics.resample import MOST_ROWS, Array, Figure, Measure, bootstrap
+from ceiba.metrics.sequences import BLEU_COUNTS, CHRF_COUNTS, chrf, sequence_measure
 
 RESAMPLES = 200
-KINDS = ("binary", "classes", "labels", "number", "tags", "text", "span")
+KINDS = ("binary", "classes", "labels", "number", "tags", "text", "span", "sequence")
 """Answer kinds that have figures."""
+AS_THEY_ARE = ("number", "labels", "tags", "text", "span", "sequence")
+"""Kinds whose truths are no classes."""
 
 
 def known_rows(truth: Array) -> NDArray[np.bool_]:
@@ -60,7 +63,7 @@ def _checked(kind: str, truth: Array, scores: Array) -> tuple[Array, Array, NDAr
         raise CeibaError(
             "Scores must be finite numbers", f"{broken} of {len(scores)} rows that are not", "Lower the learning rate"
         )
-    return truth if kind in ("number", "labels", "tags", "text", "span") else truth.astype(np.int64), scores, known
+    return truth if kind in AS_THEY_ARE else truth.astype(np.int64), scores, known
 
 
 def figures(
@@ -91,6 +94,7 @@ def figures(
         "tags": lambda truth, scores, exact: tags_measure(truth, scores),
         "text": lambda truth, scores, exact: text_measure(truth, scores),
         "span": lambda truth, scores, exact: span_measure(truth, scores),
+        "sequence": lambda truth, scores, exact: sequence_measure(truth, scores),
     }
     # Every label is ranked on its own, so the time that rows may take is shared among them.
     most_rows = MOST_ROWS // max(truth.shape[1], 1) if kind == "labels" else MOST_ROWS
@@ -102,8 +106,8 @@ def figures(
 
 
 def per_row(kind: str, truth: Array, scores: Array, metric: str, threshold: float = 0.5) -> Array:
-    """One metric row by row, to pair two models: accuracy, log_loss, brier, subset_accuracy, loss, token_f1, squared or
-    absolute error.
+    """One metric row by row, to pair two models: accuracy, log_loss, brier, subset_accuracy, loss, token_f1, chrf,
+    squared or absolute error.
 
     Raises: CeibaError for a metric that is no mean over rows.
     """
@@ -117,6 +121,10 @@ def per_row(kind: str, truth: Array, scores: Array, metric: str, threshold: floa
         table = {"loss": lambda: scores}
     elif kind == "span":
         table = {"token_f1": lambda: scores[:, 1], "exact_match": lambda: scores[:, 0]}
+    elif kind == "sequence":
+        table = {
+            "chrf": lambda: chrf(scores[:, BLEU_COUNTS : BLEU_COUNTS + CHRF_COUNTS]), "rouge_l": lambda: scores[:, -1]
+        }  # fmt: skip
     elif kind == "tags":
         table = {"accuracy": lambda: scores[:, 2] / truth[:, 1]}
     elif kind == "labels":

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from ceiba.answers import Answer, NumberAnswer, SpanAnswer, load_answer
+from ceiba.answers import Answer, NumberAnswer, SequenceAnswer, SpanAnswer, load_answer
 from ceiba.answers.tags import NO_WORD
 from ceiba.base.errors import BundleError, CeibaError, DataError, InputError, listed, nearest
 from ceiba.bundle import META, Bundle
@@ -250,14 +250,22 @@ class Predictor:
             if isinstance(answer, SpanAnswer) and batch is not None:
                 texts = quoted_texts(self.fields, answer.source, self.cleaner(batch))
                 found |= answer.columns(name, logits[name], texts)
+            elif isinstance(answer, SequenceAnswer):
+                found |= answer.columns(name, logits[name], self.decoder(name))
             else:
                 found |= answer.columns(name, logits[name])
         return pa.RecordBatch.from_pydict(kept | {name: found[name] for name in found if name not in kept})
 
+    def decoder(self, name: str) -> Callable[[Sequence[int]], str]:
+        """What spells the tokens of an output that is written."""
+        one = self.fields.outputs[name]
+        assert isinstance(one, TokenField)
+        return one.decode
+
     def no_logits(self, name: str) -> Array:
         """The logits of no row."""
         answer = self.answers[name]
-        widths: dict[str, tuple[int, ...]] = {"binary": (), "number": (), "text": (2,), "span": (3,)}
+        widths: dict[str, tuple[int, ...]] = {"binary": (), "number": (), "text": (2,), "span": (3,), "sequence": (1,)}
         if answer.kind == "tags":
             widths["tags"] = (1, len(getattr(answer, "labels", ())))
         width = widths.get(answer.kind, (len(getattr(answer, "labels", ())),))

@@ -29,6 +29,8 @@ CODE_VERSION = "1"
 """Raised whenever fields encode the same rows to other bytes, so that no older cache is taken for new."""
 INDEX = "arrays.json"
 MOST_THREADS = 8
+TEACHER = "teacher"
+"""The part of a written output that holds its true tokens: learning looks at those before each token."""
 ROWS, WEIGHT, TARGET, PART = "rows", "weight", "target:", "part:"
 
 Array = NDArray[Any]
@@ -97,7 +99,14 @@ def prepare_arrays(
     entry = (cache or cache_folder()) / "arrays" / _identity(frame, fields, weight, rows)
     if (name := language_of(fields)) is not None:
         return _language(frame, name, fields, entry, training)
-    return _mapped(built_once(entry, lambda folder: _build(folder, frame, fields, weight, rows)))
+    arrays = _mapped(built_once(entry, lambda folder: _build(folder, frame, fields, weight, rows)))
+    taught = {f"{name}.{TEACHER}": arrays.targets[name] for name in written_of(fields)}
+    return replace(arrays, parts=arrays.parts | taught)
+
+
+def written_of(fields: Fields) -> tuple[str, ...]:
+    """The outputs that are written token by token."""
+    return tuple(name for name, one in fields.outputs.items() if getattr(one, "written", False))
 
 
 def _language(frame: Frame, name: str, fields: Fields, entry: Path, training: bool) -> Arrays:
@@ -166,7 +175,7 @@ def _encode(batch: pa.RecordBatch, fields: Fields, weight: str | None) -> Encode
     encoded: Encoded = {PART + name: values for name, values in fields.encode(batch).items()}
     targets = fields.targets(batch)
     for name, values in targets.items():
-        if isinstance(values, Ragged):
+        if isinstance(values, Ragged) and name not in written_of(fields):
             _word_for_word(name, values, encoded)
     encoded |= {TARGET + name: values for name, values in targets.items()}
     if weight is not None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
-from ceiba.fields import Field, Fields, FieldSpec, Ragged, Target, TextSpec, joined
+from ceiba.fields import Field, Fields, FieldSpec, Ragged, Target, TextSpec, TokenField, as_written, joined
 from ceiba.read import Frame, are_lines
 
 MANY_LABELS, RECUR = 20, 2
@@ -41,24 +41,28 @@ def fit_fields(
     shared: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
     known: Mapping[str, Field] | None = None,
+    lent: Mapping[str, str] | None = None,
 ) -> Fields:
     """Fit every column of a recipe on the training rows.
 
     An input in `shared` uses the field of another input, which then learns from both columns. An input in `columns`
     reads the column of that name, so that several inputs may be views of one column. A field in `known` that is of its
-    column's kind is taken as it is: what reads it was taught with it.
+    column's kind is taken as it is: what reads it was taught with it. An output in `lent` is written in the tokens of
+    an input, which learns them from both columns.
 
     Raises: RecipeError for a target among the inputs; DataError for a column that is absent, holds no value, or, as a
         target, only one; and for a value that is not of its column's kind.
     """
-    shared, columns, known = dict(shared or {}), dict(columns or {}), known or {}
+    shared, columns, known, lent = dict(shared or {}), dict(columns or {}), known or {}, lent or {}
     _check(frame, inputs, outputs, shared, columns)
     kept = {
         name: known[name] for name, spec in {**inputs, **outputs}.items()
         if name in known and known[name].kind == spec.type
     }  # fmt: skip
     fitted_outputs = {
-        name: kept[name] if name in kept else _fit_output(frame, name, spec, seed) for name, spec in outputs.items()
+        name: kept[name] if name in kept else _fit_output(frame, name, spec, seed)
+        for name, spec in outputs.items()
+        if name not in lent
     }
     target = _first_target(frame, fitted_outputs)
     own = [name for name in inputs if name not in shared]
@@ -68,11 +72,23 @@ def fit_fields(
             return kept[name]
         users = (name, *(other for other, owner in shared.items() if owner == name))
         names = [columns.get(user, user) for user in users]
+        names += [output for output, owner in lent.items() if owner == name]
         return _fit(frame, names, inputs[name], target if len(users) == 1 else None, seed)
 
     with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, MOST_THREADS)), thread_name_prefix="ceiba-fit") as pool:
         fitted_inputs = dict(zip(own, pool.map(fit, own), strict=True))
+    for name, owner in lent.items():
+        fitted_outputs[name] = _lent(name, outputs[name], fitted_inputs[owner])
+    fitted_outputs = {name: fitted_outputs[name] for name in outputs}
     return Fields({name: fitted_inputs[shared.get(name, name)] for name in inputs}, fitted_outputs, shared, columns)
+
+
+def _lent(name: str, spec: FieldSpec, field: Field) -> Field:
+    """The field of an output that is written in an input's tokens."""
+    assert isinstance(spec, TextSpec)
+    if not isinstance(field, TokenField):
+        raise RecipeError(f"output '{name}' must share the tokens of a text", field.kind, "Leave share out")
+    return as_written(field, spec.max_tokens)
 
 
 def _first_target(frame: Frame, outputs: Mapping[str, Field]) -> Target | None:

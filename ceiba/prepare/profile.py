@@ -74,8 +74,14 @@ class Profile:
         return profile_html(self.to_json())
 
 
-def profile(source: object, target: str | Sequence[str] = (), others: Mapping[str, Frame] | None = None) -> Profile:
-    """Profile a frame, or whatever `open_frame` opens; `others` are more parts of it by name, such as its test.
+def profile(
+    source: object,
+    target: str | Sequence[str] = (),
+    others: Mapping[str, Frame] | None = None,
+    texts: Sequence[str] = (),
+) -> Profile:
+    """Profile a frame, or whatever `open_frame` opens; `others` are more parts of it by name, such as its test, and
+    `texts` the targets that are texts, not labels.
 
     Three passes over the rows at most; memory is bounded.
 
@@ -85,6 +91,7 @@ def profile(source: object, target: str | Sequence[str] = (), others: Mapping[st
     targets = (target,) if isinstance(target, str) else tuple(target)
     summaries = summarize(frame)
     kinds, left_out = infer_kinds(frame, targets, summaries)
+    kinds |= dict.fromkeys(texts, "text")
     sampled = tuple(name for name, kind in kinds.items() if kind != "text" and _is_plain(frame.schema.field(name)))
     sample = sample_table(frame, sampled)
     histograms = _histograms(frame, summaries)

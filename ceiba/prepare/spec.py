@@ -20,6 +20,8 @@ def _written(value: object) -> object:
     """What a recipe can say of a source: its path or paths; a table in memory has none."""
     if isinstance(value, list | tuple):
         return [_written(item) for item in value] if all(_is_path(item) for item in value) else IN_MEMORY
+    if isinstance(value, dict) and value and all(_is_path(item) for item in value.values()):
+        return {str(name): str(item) for name, item in value.items()}
     return str(value) if _is_path(value) else IN_MEMORY
 
 
@@ -35,9 +37,17 @@ def _is_path(value: object) -> bool:
 DataSource = Annotated[
     Any,
     PlainSerializer(_written),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "object", "additionalProperties": {"type": "string"}},
+            ]
+        }
+    ),
 ]
-"""A path, a pattern, a list of paths; from Python also a table in memory."""
+"""A path, a pattern, a list of paths, or {column: file of its lines}; from Python also a table in memory."""
 
 
 class SplitSpec(Spec):

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ceiba.base.errors import DataError, listed, nearest
+from ceiba.read.beside import side_by_side
 from ceiba.read.cache import cached_folder
 from ceiba.read.conll import read_conll
 from ceiba.read.decode import OPENERS
@@ -109,10 +110,12 @@ def format_of(path: PurePosixPath | Path) -> str:
 
 
 def open_frame(source: object, options: ReadSpec = DEFAULTS) -> Frame:
-    """A table in memory, a file, a folder, a glob pattern or a list of files as a Frame.
+    """A table in memory, a file, a folder, a glob pattern, a list of files, or {column: file of its lines} as a Frame.
 
     Raises: DataError if there is no such file, its format is unknown, or its content breaks a rule.
     """
+    if isinstance(source, Mapping) and source and all(isinstance(one, str | os.PathLike) for one in source.values()):
+        return side_by_side({str(name): _lines_of(str(name), Path(one), options) for name, one in source.items()})
     frame = memory_frame(source)
     if frame is None:
         paths = _paths(source)
@@ -122,6 +125,11 @@ def open_frame(source: object, options: ReadSpec = DEFAULTS) -> Frame:
         if all(_format(path, options) in TEXT_FORMATS for path in paths):
             return frame
     return without_spellings(frame, options.missing, options.strip)
+
+
+def _lines_of(name: str, path: Path, options: ReadSpec) -> Frame:
+    told = {"format": options.format or "txt", "text_column": name}
+    return _open_path(path, options.model_copy(update=told))
 
 
 def _format(path: Path, options: ReadSpec) -> str:

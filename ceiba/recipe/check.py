@@ -67,6 +67,8 @@ def _with_folder(column: ColumnSpec, folder: Path) -> ColumnSpec:
 def _below(root: Path, source: Any) -> Any:
     if isinstance(source, list | tuple):
         return [_below(root, one) for one in source]
+    if isinstance(source, dict) and all(isinstance(one, str) for one in source.values()):
+        return {name: str(root / one) for name, one in source.items()}
     return str(root / source) if isinstance(source, str) else source
 
 

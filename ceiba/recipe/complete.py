@@ -10,6 +10,7 @@ from ceiba.answers import (
     ClassesAnswer,
     LabelsAnswer,
     NumberAnswer,
+    SequenceAnswer,
     SpanAnswer,
     TagsAnswer,
     TextAnswer,
@@ -23,13 +24,14 @@ from ceiba.model import ModelSpec
 from ceiba.read import Frame
 from ceiba.recipe.language import complete_language
 from ceiba.recipe.origin import with_origin, with_tokenizer
+from ceiba.recipe.sequence import with_written
 from ceiba.recipe.spec import AUTO, HEAD_OF_KIND, InputSpec, OutputSpec, Recipe, group_of
 from ceiba.trunks import TRUNKS
 
 DEFAULT_ENCODERS = {"image": "cnn", "words": "lstm"}
 HEAD_ANSWERS = {
     "regression": "number", "binary": "binary", "classes": "classes", "labels": "labels",
-    "next_token": "text", "masked": "text", "tags": "tags", "span": "span",
+    "next_token": "text", "masked": "text", "tags": "tags", "span": "span", "sequence": "sequence",
 }  # fmt: skip
 NGRAMS = "ngrams"
 BAG = "bag"
@@ -64,6 +66,7 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
     }
     if any(one.kind == "span" for one in outputs.values()):
         inputs = _quoted(inputs)
+    inputs, outputs = with_written(inputs, outputs)
     filled = {name: _input(one, recipe, table) for name, one in inputs.items()}
     return recipe.model_copy(update={"inputs": filled, "outputs": outputs, "model": _network(recipe, filled, table)})
 
@@ -148,7 +151,7 @@ def _output(given: OutputSpec, kind: str) -> OutputSpec:
         raise RecipeError(f"An output cannot be of kind '{kind}'", kind, f"Use one of: {listed(HEAD_OF_KIND)}")
     if given.kind != AUTO:
         return given
-    own = {"head": given.head, "weight": given.weight, "threshold": given.threshold}
+    own = {"head": given.head, "weight": given.weight, "threshold": given.threshold, "share": given.share}
     return OutputSpec.model_validate({"type": kind, **own})
 
 
@@ -193,6 +196,8 @@ def _answer(kind: str, field: Any) -> Answer:
         return NumberAnswer(field.mean, field.std, field.log)
     if kind == "text":
         return TextAnswer()
+    if kind == "sequence":
+        return SequenceAnswer()
     labelled: dict[str, type[BinaryAnswer | ClassesAnswer | LabelsAnswer | TagsAnswer]]
     labelled = {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer, "tags": TagsAnswer}
     return labelled[kind](field.labels)
@@ -214,4 +219,6 @@ def _output_layout(answer: Answer, field: Any) -> OutputLayout:
         return OutputLayout("number", mean=field.mean, std=field.std, low=field.low, log=field.log)
     if answer.kind == "text":
         return OutputLayout("text", field.vocab)
+    if answer.kind == "sequence":
+        return OutputLayout("sequence", field.vocab, end=field.special["end"], max_tokens=field.max_tokens)
     return OutputLayout(answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(field, "counts", ())))

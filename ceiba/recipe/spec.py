@@ -166,6 +166,8 @@ class InputSpec(ColumnSpec):
 class OutputSpec(ColumnSpec):
     """One output column: a target to learn."""
 
+    share: str | None = None
+    """Text under the head sequence: the input in whose tokens it is written, which also lends their vectors."""
     head: Any = None
     """What answers it; nothing: the head that fits its kind."""
     weight: float = Field(1.0, ge=0)
@@ -188,6 +190,8 @@ def _seen_from(folder: Path, source: Any) -> Any:
     """Paths as seen from a folder; what is no path, such as a table in memory, stays as it is."""
     if isinstance(source, list):
         return [_seen_from(folder, one) for one in source]
+    if isinstance(source, dict):
+        return {name: _seen_from(folder, one) for name, one in source.items()}
     return source if not isinstance(source, str) or source == IN_MEMORY else os.path.relpath(source, folder)
 
 
@@ -280,6 +284,8 @@ class Recipe(Spec):
     def title(self) -> str:
         """The name, or one made from the data's."""
         source = self.data.train
+        if isinstance(source, Mapping) and all(isinstance(one, str | Path) for one in source.values()):
+            source = list(source.values())
         first = source[0] if isinstance(source, list | tuple) and source else source
         return self.name or (Path(first).name.split(".")[0] if isinstance(first, str | Path) else "table")
 
@@ -304,6 +310,16 @@ class Recipe(Spec):
     def shared_inputs(self) -> dict[str, str]:
         """The inputs that use another's field and encoder, and whose."""
         return {name: one.share for name, one in (self.inputs or {}).items() if one.share is not None}
+
+    @property
+    def texts(self) -> list[str]:
+        """The outputs that are said to be texts, and stand beside what is learnt from."""
+        return [name for name in self.targets if self.outputs[name].kind == "text"]
+
+    @property
+    def lent(self) -> dict[str, str]:
+        """The outputs that are written in the tokens of an input, and whose."""
+        return {name: one.share for name, one in self.outputs.items() if one.share is not None}
 
     @property
     def input_columns(self) -> dict[str, str]:

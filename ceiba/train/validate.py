@@ -18,7 +18,7 @@ from ceiba.train.stop import StopRequest
 from ceiba.train.world import World
 
 Figures = dict[str, float]
-NOT_KEPT = ("text", "tags")
+NOT_KEPT = ("text", "tags", "sequence")
 """Answers whose logits are too many to be kept, or of many shapes."""
 MOST_LOSS = 700.0
 """Nats beyond which e to the loss is no number."""

@@ -1,0 +1,77 @@
+"""Texts that were written beside the true ones, and the baseline that repeats what it was given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.answers import SequenceAnswer
+from ceiba.base.optional import require
+from ceiba.evaluate.inputs import as_texts
+from ceiba.fields import Fields, TokenField
+from ceiba.metrics import chrf_counts, rouge_l
+from ceiba.read import Frame
+
+Array = NDArray[Any]
+
+
+def true_texts(frame: Frame, name: str) -> list[str | None]:
+    """The true texts; None where there is none."""
+    return [text for column in frame.column(name) for text in column.to_pylist()]
+
+
+def row_counts(answers: list[str], truths: list[str | None]) -> Array:
+    """What BLEU, chrF and ROUGE-L count in each row; zeros where no text is known.
+
+    Words are those of BLEU's standard tokenizer, 13a, of cased texts. Source: Post 2018, arXiv:1804.08771.
+    """
+    module = require("sacrebleu", "translation", "measure texts that are written")
+    metric = module.BLEU(effective_order=True)
+    cut = require("sacrebleu.tokenizers.tokenizer_13a", "translation", "measure texts").Tokenizer13a()
+    rows = []
+    for answer, truth in zip(answers, truths, strict=True):
+        there = truth or ""
+        one = metric.sentence_score(answer, [there])
+        counts = [one.sys_len, one.ref_len, *one.counts, *one.totals, *chrf_counts(answer, there)]
+        rows.append([*counts, rouge_l(cut(answer).split(), cut(there).split())])
+    found = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    found[[truth is None for truth in truths]] = 0
+    return found
+
+
+def sequence_truth(
+    frame: Frame, name: str, answer: SequenceAnswer, fields: Fields, logits: Array
+) -> tuple[Array, Array]:
+    """Of each row: 1, NaN where no text is known; and its counts."""
+    field = fields.outputs[name]
+    assert isinstance(field, TokenField)
+    truths = true_texts(frame, name)
+    known = np.array([np.nan if truth is None else 1.0 for truth in truths])
+    return known, row_counts(answer.texts(logits, field.decode), truths)
+
+
+@dataclass(frozen=True)
+class SequenceBaselines:
+    """The first text among the inputs, as it stands."""
+
+    names: tuple[str, ...]
+    source: str
+    """The column that is repeated."""
+    notes: tuple[str, ...] = ()
+
+    def scores(self, frame: Frame) -> dict[str, dict[str, Array]]:
+        """{"constant": {output: counts of every row}}."""
+        given = [text for column in frame.column(self.source) for text in as_texts(column)]
+        return {"constant": {name: row_counts(given, true_texts(frame, name)) for name in self.names}}
+
+    def about(self) -> Mapping[str, Mapping[str, Any]]:
+        """{output: {"constant": what it is}}."""
+        return {name: {"constant": {"model": f"'{self.source}' as it stands"}} for name in self.names}
+
+
+def sequence_baselines(names: tuple[str, ...], fields: Fields) -> SequenceBaselines | None:
+    """The baseline, where a text is among the inputs."""
+    sources = [fields.column(name) for name, one in fields.inputs.items() if one.kind == "text"]
+    return SequenceBaselines(names, sources[0]) if sources else None
