@@ -114,7 +114,7 @@ def open_frame(source: object, options: ReadSpec = DEFAULTS) -> Frame:
 
     Raises: DataError if there is no such file, its format is unknown, or its content breaks a rule.
     """
-    if isinstance(source, Mapping) and source and all(isinstance(one, str | os.PathLike) for one in source.values()):
+    if isinstance(source, Mapping) and source and all(map(_names_a_file, source.values())):
         return side_by_side({str(name): _lines_of(str(name), Path(one), options) for name, one in source.items()})
     frame = memory_frame(source)
     if frame is None:
@@ -125,6 +125,13 @@ def open_frame(source: object, options: ReadSpec = DEFAULTS) -> Frame:
         if all(_format(path, options) in TEXT_FORMATS for path in paths):
             return frame
     return without_spellings(frame, options.missing, options.strip)
+
+
+def _names_a_file(value: object) -> bool:
+    """Whether a value is the path of a file, there or not, and no cell of a table."""
+    if isinstance(value, os.PathLike):
+        return True
+    return isinstance(value, str) and ("." in value or os.sep in value or _exists(Path(value)))
 
 
 def _lines_of(name: str, path: Path, options: ReadSpec) -> Frame:
