@@ -15,6 +15,7 @@ from ceiba.answers import (
     ClassesAnswer,
     LabelsAnswer,
     NumberAnswer,
+    SequenceAnswer,
     SpanAnswer,
     TagsAnswer,
     TextAnswer,
@@ -29,6 +30,7 @@ EXAMPLES: dict[str, tuple[Answer, tuple[int, ...]]] = {
     "classes": (ClassesAnswer(("a", "b", "c")), (3,)),
     "labels": (LabelsAnswer(("a", "b", "c"), (0.5, 0.1, 0.9)), (3,)),
     "number": (NumberAnswer(mean=0.1 + 0.2, std=1 / 3, log=True), ()),
+    "sequence": (SequenceAnswer(), (4,)),
     "span": (SpanAnswer("passage", 0.2), (3,)),
     "tags": (TagsAnswer(("B-X", "I-X", "O"), tuple(range(15))), (4, 3)),
     "text": (TextAnswer(), (2,)),
@@ -55,11 +57,17 @@ def test_every_column_has_a_value_for_each_row(kind: str, rows: int) -> None:
     columns = answer.columns("y", logits)
     assert next(iter(columns)) == "y"
     assert all(len(column) == rows for column in columns.values())
-    assert kind == "span" or not any(column.null_count for column in columns.values())
-    assert answer.scores(logits).shape == (rows, *shape[: {"text": 0, "tags": 1}.get(kind, len(shape))])
+    assert kind in ("span", "sequence") or not any(column.null_count for column in columns.values())
+    assert answer.scores(logits).shape == (rows, *shape[: {"text": 0, "sequence": 0, "tags": 1}.get(kind, len(shape))])
     alone = [answer.columns("y", logits[row : row + 1]) for row in range(rows)]
     for name, column in columns.items():
         assert column.to_pylist() == [one[name][0].as_py() for one in alone]
+
+
+def test_a_written_text_ends_where_its_tokens_do() -> None:
+    columns = SequenceAnswer().columns("de", np.array([[-0.5, 3, 4, 0], [-1.5, 0, 0, 0]]), lambda ids: f"{ids}")
+    assert columns["de"].to_pylist() == ["[3, 4]", "[]"]
+    assert columns["de_score"].to_pylist() == [-0.5, -1.5]
 
 
 def test_probabilities_are_those_of_scipy_and_never_overflow() -> None:
