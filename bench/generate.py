@@ -5,7 +5,7 @@ python -m bench.generate --bundle RUN --text FILE [--draft RUN]
 
 A GPT-2 of 124M parameters (12 layers, 12 heads, dim 768, 50,257 tokens), random weights, float32, CPU, greedy; prompts
 of 64 random tokens, 128 new ones. Both read the same weights; the runs of a round follow each other, and each figure is
-the best of the rounds. Ours in float32 is the faster of `plain` and `packed`, as `auto` chooses. Tokens must be equal;
+the best of the rounds. Ours in float32 is the faster of `plain` and `packed` in this run. Tokens must be equal;
 where float32's rounding decides between two tokens, the row is compared up to there. The share of the memory's speed
 is that of a step after the prompt.
 int8 and 4-bit weights are measured against our own float32. The memory's speed is that of summing 256 MB.

@@ -19,7 +19,7 @@ from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
-from ceiba.fields import Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
+from ceiba.fields import TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
 from ceiba.heads import HEADS, Head, Masked, NextToken, OutputLayout, Sequence
 from ceiba.layers import Memory, StochasticDepth, Tokens, pool
 from ceiba.predict import EMBEDDING
@@ -31,8 +31,6 @@ LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", Words
 ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
 
 
-TEACHER = "teacher"
-"""The part that holds the true texts of an output that is written, which only training has."""
 LEAST_WEIGHT = 1e-30
 """Below every sum of weights but zero."""
 MOST_HEADER_BYTES = 1024
@@ -240,8 +238,6 @@ class Model(nn.Module):
         """What is served: forward and `combine` in one; of a text that predicts itself, how probable each row is; of a
         text that is written, its tokens."""
         name = next((name for name in self.head_slots if self.head(name).shifts or self.head(name).masks), None)
-        if name is None and not any(self.head(one).writes for one in self.head_slots):
-            return self.combine(self(inputs))
         if name is None:
             tokens = self.tokens(inputs)
             return {one: self._answer(one, tokens, inputs) for one in self.head_slots}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ceiba.evaluate.baseline import Baselines
-from ceiba.evaluate.gather import Answers, Scored, gather, without_truth
+from ceiba.evaluate.gather import COUNTED, Answers, Scored, gather, without_truth
 from ceiba.evaluate.language import TextBaselines
 from ceiba.evaluate.rows import PAIRED
 from ceiba.evaluate.samples import samples_section
@@ -59,7 +59,7 @@ def evaluate(
             groups = slice_groups(frame, column)
             for name, one in scored.items():
                 report["slices"].setdefault(split, {}).setdefault(name, {})[column] = slice_section(one, groups, seed)
-        if split == sampled and not any(one.kind in ("tags", "text", "span", "sequence") for one in scored.values()):
+        if split == sampled and not any(one.kind in COUNTED for one in scored.values()):
             report["samples"] = samples_section(frame, scored, list(predictor.fields.read), split, seed)
     if baselines is not None:
         report["baseline_models"], report["notes"] = baselines.about(), report["notes"] + list(baselines.notes)

@@ -19,6 +19,8 @@ from ceiba.read import Frame
 
 Array = NDArray[Any]
 DEFAULT_THRESHOLD = 0.5
+COUNTED = ("tags", "text", "span", "sequence")
+"""Kinds of answers whose rows hold counts that add up, in place of scores."""
 
 
 class Answers(Protocol):

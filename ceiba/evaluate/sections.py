@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ceiba.base.keys import permutation
-from ceiba.evaluate.gather import Scored
+from ceiba.evaluate.gather import COUNTED, Scored
 from ceiba.metrics import calibration, confusion, per_class, pr_curve, roc_curve
 
 MOST_CLASSES = 60
@@ -48,7 +48,7 @@ def classes_section(scored: Scored) -> list[dict[str, Any]] | None:
 
 def calibration_section(scored: Scored) -> dict[str, Any] | None:
     """Reliability bins: of the probability of the second label, or of the class answered; None for a number."""
-    if len(scored.truth) == 0 or scored.kind in ("number", "tags", "text", "span", "sequence"):
+    if len(scored.truth) == 0 or scored.kind in ("number", *COUNTED):
         return None
     if scored.kind == "binary":
         return {"of": f"probability of {scored.labels[1]}", **calibration(scored.scores, scored.truth)}

@@ -10,6 +10,7 @@ from ceiba.fields.category import CategoryField, CategorySpec
 from ceiba.fields.columns import as_labels, as_numbers, as_text
 from ceiba.fields.date import DateField, DateSpec
 from ceiba.fields.field import (
+    TEACHER,
     Encoded,
     Field,
     FieldSpec,
@@ -38,6 +39,7 @@ __all__ = [
     "FIELDS",
     "TABLE",
     "TABLE_KINDS",
+    "TEACHER",
     "BinaryField",
     "BinarySpec",
     "Bins",

@@ -68,6 +68,10 @@ class TableLayout:
     edges: tuple[tuple[float, ...], ...]
 
 
+TEACHER = "teacher"
+"""The part that holds the true tokens of a text that is written, which only training has."""
+
+
 @dataclass(frozen=True)
 class TextLayout:
     """A text group: ids below `vocab`, 0 being padding, at most `max_tokens` of them; `weighted` ids carry weights."""

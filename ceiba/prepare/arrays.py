@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.base.keys import generator
-from ceiba.fields import Encoded, Fields, Ragged, TokenField, Windows
+from ceiba.fields import TEACHER, Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
 from ceiba.fields.slices import first_bad_row, slice_rows, sliced
 from ceiba.prepare.stream import language_of, pack_stream, windows_of
@@ -29,8 +29,6 @@ CODE_VERSION = "1"
 """Raised whenever fields encode the same rows to other bytes, so that no older cache is taken for new."""
 INDEX = "arrays.json"
 MOST_THREADS = 8
-TEACHER = "teacher"
-"""The part of a written output that holds its true tokens: learning looks at those before each token."""
 ROWS, WEIGHT, TARGET, PART = "rows", "weight", "target:", "part:"
 
 Array = NDArray[Any]

@@ -1,6 +1,5 @@
 """Delimited text (csv, tsv, UCI .data): parsed in segments by threads, settled over the whole stream, spooled."""
 
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from ceiba.base.cores import usable_cores
 from ceiba.base.errors import DataError
 from ceiba.read.content import content_hash
 from ceiba.read.decode import Text, examine
@@ -107,9 +107,7 @@ def quotes_pair(text: Text) -> bool:
 
 def ordered(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """The work on each item, done by threads a few items ahead, given in order."""
-    threads = min(
-        MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    threads = min(MOST_THREADS, usable_cores())
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

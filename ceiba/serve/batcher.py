@@ -6,7 +6,6 @@ thread and back costs more than such a batch.
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ceiba.base.cores import usable_cores
 from ceiba.base.errors import DataError
 from ceiba.serve.intake import Intake, Rows
 from ceiba.serve.refusal import Gone, Refusal
@@ -66,7 +66,7 @@ class Batcher:
         self.batch_s, self.row_s = INLINE_S * 2, 0.0
         self.running = 0
         self.computing: dict[Waiting, list[Waiting]] = {}
-        self._room = threading.Semaphore(min(SLOTS, len(os.sched_getaffinity(0))))
+        self._room = threading.Semaphore(min(SLOTS, usable_cores()))
         """In the runtime: on one core two batches at once would only push each other out of its caches."""
         self._is_due = False
         self._pool: ThreadPoolExecutor | None = None

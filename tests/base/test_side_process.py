@@ -71,6 +71,16 @@ def is_alive(process: int) -> bool:
         return False
 
 
+def ends(process: int) -> bool:
+    """Whether it is gone within ten seconds; it is gone afterwards in any case."""
+    for _ in range(100):
+        if not is_alive(process):
+            return True
+        time.sleep(0.1)
+    os.kill(process, signal.SIGKILL)
+    return False
+
+
 def test_it_outlives_a_request_to_stop_but_not_its_maker() -> None:
     main = subprocess.Popen(script("""
         import time
@@ -87,12 +97,7 @@ def test_it_outlives_a_request_to_stop_but_not_its_maker() -> None:
         assert is_alive(process)
         main.kill()
         main.wait()
-    for _ in range(100):
-        if not is_alive(process):
-            return
-        time.sleep(0.1)
-    os.kill(process, signal.SIGKILL)
-    pytest.fail("the helper outlived its maker")
+    assert ends(process), "the helper outlived its maker"
 
 
 def test_it_stands_still_while_something_is_measured_and_then_answers() -> None:
@@ -124,9 +129,4 @@ def test_a_helper_that_stands_still_does_not_outlive_its_maker() -> None:
         assert is_alive(process)
         main.kill()
         main.wait()
-    for _ in range(100):
-        if not is_alive(process):
-            return
-        time.sleep(0.1)
-    os.kill(process, signal.SIGKILL)
-    pytest.fail("the helper outlived its maker")
+    assert ends(process), "the helper outlived its maker"

@@ -66,8 +66,12 @@ def test_what_is_written_is_what_the_loss_says_of_it(options: dict[str, object])
     """The score of each text, from tokens one by one, is that of all its tokens at once."""
     for beams in (1, 3):
         built = head(beams=beams, length_penalty=0.6, **options).eval()
+        assert built.embedding is not None
         with torch.no_grad():
+            built.embedding.table.weight *= 3
+            built.embedding.table.weight[END] = 0  # else a net by chance ends its texts at once
             found = built.write(source())
+            assert int((found[:, 1:] > 0).sum(1).max()) >= 3
             for row in range(3):
                 ids = [int(one) for one in found[row, 1:] if one]
                 text = torch.tensor([ids if len(ids) == MOST else [*ids, END]])
@@ -91,6 +95,10 @@ def chain(rows: int, most: int, alpha: float, beams: int, seed: int) -> tuple[Te
 
     found, score = beam_search(step, keep, rows, beams, END, most, alpha, torch.device("cpu"))
     return logits.log_softmax(-1), found, score
+
+
+def test_the_penalty_is_its_equation() -> None:
+    assert [penalty(1, 0.6), penalty(7, 1.0), penalty(19, 0.5), penalty(9, 0.0)] == [1, 2, 2, 1]
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])

@@ -3,11 +3,13 @@
 import gzip
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from ceiba.base.errors import DataError
 from ceiba.prepare import DataSpec
-from ceiba.read import are_lines, open_frame
+from ceiba.read import Frame, are_lines, open_frame
+from ceiba.read.beside import side_by_side
 from ceiba.recipe import check_recipe, read_recipe
 
 
@@ -42,3 +44,17 @@ def test_a_recipe_names_them_from_its_own_folder(tmp_path: Path) -> None:
     assert (
         check_recipe({"data": {"train": {"en": "x.en", "de": "x.de"}}, "outputs": {"de": "text"}}, {}, "r").title == "x"
     )
+
+
+def test_files_whose_batches_differ_are_cut_alike() -> None:
+    def frame(name: str, sizes: tuple[int, ...]) -> Frame:
+        rows = pa.array([f"{name} {place}" for place in range(sum(sizes))])
+        starts = [sum(sizes[:place]) for place in range(len(sizes))]
+        batches = [
+            pa.record_batch({name: rows[start : start + size]}) for start, size in zip(starts, sizes, strict=True)
+        ]
+        return open_frame(pa.Table.from_batches(batches))
+
+    one = side_by_side({"a": frame("a", (3, 1, 5)), "b": frame("b", (2, 6, 1))})
+    assert one.to_table().to_pydict() == {name: [f"{name} {place}" for place in range(9)] for name in ("a", "b")}
+    assert len(list(one.batches())) == 5
