@@ -1,6 +1,7 @@
 """Which waiting requests share a batch."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -22,13 +23,18 @@ def batcher(folder: Any, rows: int) -> Batcher:
     return Batcher(intake, Batching(rows=rows), 1000, lambda rows, seconds: None, lambda batch: None)
 
 
-async def batches(one: Batcher, asked: list[list[dict[str, Any]]]) -> list[pa.RecordBatch]:
+async def batches(
+    one: Batcher, asked: list[list[dict[str, Any]]], kinds: list[str] | None = None
+) -> list[pa.RecordBatch]:
     """The batches that requests are computed in, asked all at once; each must get its own answer."""
     seen: list[pa.RecordBatch] = []
     one.look = seen.append
     one.batch_s = 0.0
     alone = one.intake.predictor
-    futures = [one.submit(one.intake.rows(rows), FOREVER, lambda: False) for rows in asked]
+    taken = [one.intake.rows(rows) for rows in asked]
+    if kinds is not None:
+        taken = [replace(rows, kinds=(kind,)) for rows, kind in zip(taken, kinds, strict=True)]
+    futures = [one.submit(rows, FOREVER, lambda: False) for rows in taken]
     answers = await asyncio.gather(*futures)
     for rows, found in zip(asked, answers, strict=True):
         assert found == alone.predict(rows)
@@ -51,3 +57,10 @@ def test_rows_of_a_table_are_taken_as_they_came(tmp_path: Any) -> None:
     asked = [[{"area": float(place), "city": "Rome"}] * count for place, count in enumerate([1, 2, 3, 2, 1, 1])]
     seen = asyncio.run(batches(one, asked))
     assert [batch.column("area").to_pylist() for batch in seen] == [[0, 1, 1], [2, 2, 2], [3, 3, 4], [5]]
+
+
+def test_requests_whose_columns_are_of_other_types_share_no_batch(tmp_path: Any) -> None:
+    one = batcher(table_bundle(tmp_path / "table"), 3)
+    asked = [[{"area": float(place), "city": "Rome"}] for place in range(4)]
+    seen = asyncio.run(batches(one, asked, ["numbers", "words", "numbers", "words"]))
+    assert [batch.column("area").to_pylist() for batch in seen] == [[0, 2], [1, 3]]
