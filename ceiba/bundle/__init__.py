@@ -1,6 +1,6 @@
 """Bundle: one folder, the only thing that crosses from training to everything after.
 Takes       bytes and plain values.      Gives   a sealed folder, and a verified view of one.
-May touch   base, cryptography.   Never   torch, what the bytes mean, a folder that is already sealed.
+May touch   base; sealing alone: cryptography.   Never   torch, what the bytes mean, a folder that is already sealed.
 To add one  name a new file in layout.py; raise FORMAT there if old versions of Ceiba would misread the folder."""
 
 from ceiba.bundle.layout import (

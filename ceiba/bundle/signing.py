@@ -10,20 +10,15 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from ceiba.base.errors import BundleError, InputError
 from ceiba.base.files import MANIFEST, write_bytes
+from ceiba.base.optional import require
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIGNATURE = MANIFEST + ".sig"
 DOMAIN = b"ceiba manifest 1\0"
@@ -31,6 +26,14 @@ DOMAIN = b"ceiba manifest 1\0"
 ID_DIGITS = 16
 MOST_BYTES = 1 << 20
 DO = "Get the bundle from whom you trust"
+
+
+def _part(name: str) -> ModuleType:
+    return require(f"cryptography.{name}", "seal", "sign a bundle or check a signature")
+
+
+def _ed25519() -> ModuleType:
+    return _part("hazmat.primitives.asymmetric.ed25519")
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,12 @@ def make_signer(path: Path, trust: Path, name: str, expires: float | None = None
     """
     if path.exists():
         raise InputError(f"{path} must not exist", "a file of that name", "Name another: keys are not replaced")
-    key = Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    forms = _part("hazmat.primitives.serialization")
+    key = _ed25519().Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
     signer = Signer(key_id(public), name, public, expires)
     known = read_trust(trust) if trust.exists() else {}
-    write_bytes(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_bytes(path, key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption()))
     path.chmod(0o600)
     entries = [
         {"id": one.id, "name": one.name, "public": base64.b64encode(one.public).decode(), "expires": one.expires}
@@ -70,20 +74,22 @@ def make_signer(path: Path, trust: Path, name: str, expires: float | None = None
     return signer
 
 
-def read_signer(path: Path) -> Ed25519PrivateKey:
+def read_signer(path: Path) -> "Ed25519PrivateKey":
     """The key of a file.
 
     Raises: InputError for a file that holds none.
     """
+    forms = _part("hazmat.primitives.serialization")
     try:
-        key = load_pem_private_key(path.read_bytes(), None)
+        key = forms.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{path} must be a signing key in PEM", "something else", "Run: ceiba seal --new-signer FILE"
         ) from error
-    if not isinstance(key, Ed25519PrivateKey):
+    if not isinstance(key, _ed25519().Ed25519PrivateKey):
         raise InputError(f"{path} must be an Ed25519 key", "another kind", "Run: ceiba seal --new-signer FILE")
-    return key
+    signer: Ed25519PrivateKey = key
+    return signer
 
 
 def read_trust(path: Path) -> dict[str, Signer]:
@@ -111,9 +117,9 @@ def _signer(entry: dict[str, Any]) -> Signer:
     return Signer(str(entry["id"]), str(entry["name"]), public, None if expires is None else float(expires))
 
 
-def signature(key: Ed25519PrivateKey, manifest: bytes) -> bytes:
+def signature(key: "Ed25519PrivateKey", manifest: bytes) -> bytes:
     """The bytes of a signature file."""
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    public = key.public_key().public_bytes_raw()
     signed = base64.b64encode(key.sign(DOMAIN + manifest)).decode()
     return (json.dumps({"key": key_id(public), "signature": signed}) + "\n").encode()
 
@@ -140,7 +146,7 @@ def check_signature(folder: Path, trust: Path) -> Signer:
     if signer.expires is not None and signer.expires <= time.time():
         raise BundleError(f"{folder} must be signed by a key that is valid", f"{signer.name}'s, which expired", DO)
     try:
-        Ed25519PublicKey.from_public_bytes(signer.public).verify(signed, DOMAIN + manifest.read_bytes())
-    except InvalidSignature as error:
+        _ed25519().Ed25519PublicKey.from_public_bytes(signer.public).verify(signed, DOMAIN + manifest.read_bytes())
+    except _part("exceptions").InvalidSignature as error:
         raise BundleError(f"{folder} must be as {signer.name} signed it", "an altered manifest", DO) from error
     return signer

@@ -11,13 +11,13 @@ authenticated-encryption and its nonce-reuse misuse-resistance" (the STREAM cons
 
 import os
 from collections.abc import Iterator
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING
 
 from ceiba.base.errors import BundleError
+from ceiba.base.optional import require
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAGIC = b"CEIBA\x01ST"
 KEY_BYTES, SALT_BYTES, PREFIX_BYTES, TAG_BYTES = 32, 32, 7, 16
@@ -26,9 +26,14 @@ HEADER_BYTES = len(MAGIC) + SALT_BYTES + PREFIX_BYTES
 MOST_SEGMENTS = 1 << 32
 
 
-def _cipher(master: bytes, salt: bytes, name: bytes) -> AESGCM:
+def _cipher(master: bytes, salt: bytes, name: bytes) -> "AESGCM":
     assert len(master) == KEY_BYTES
-    return AESGCM(HKDF(SHA256(), KEY_BYTES, salt, b"ceiba stream 1\0" + name).derive(master))
+    aead, hashes, hkdf = (
+        require(f"cryptography.hazmat.primitives.{part}", "seal", "encrypt or decrypt a bundle")
+        for part in ("ciphers.aead", "hashes", "kdf.hkdf")
+    )
+    cipher: AESGCM = aead.AESGCM(hkdf.HKDF(hashes.SHA256(), KEY_BYTES, salt, b"ceiba stream 1\0" + name).derive(master))
+    return cipher
 
 
 def _nonce(prefix: bytes, number: int, is_last: bool) -> bytes:
@@ -59,11 +64,12 @@ def decrypted(sealed: bytes, master: bytes, name: bytes) -> bytes:
     salt = sealed[len(MAGIC) : len(MAGIC) + SALT_BYTES]
     prefix = sealed[len(MAGIC) + SALT_BYTES : HEADER_BYTES]
     cipher, parts = _cipher(master, salt, name), []
+    invalid = require("cryptography.exceptions", "seal", "decrypt a bundle").InvalidTag
     starts = range(HEADER_BYTES, len(sealed), SEGMENT_BYTES + TAG_BYTES)
     for number, start in enumerate(starts):
         segment = sealed[start : start + SEGMENT_BYTES + TAG_BYTES]
         try:
             parts.append(cipher.decrypt(_nonce(prefix, number, number == len(starts) - 1), segment, None))
-        except (InvalidTag, ValueError) as error:
+        except (invalid, ValueError) as error:
             raise damaged from error
     return b"".join(parts)

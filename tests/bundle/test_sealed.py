@@ -3,6 +3,8 @@
 import json
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +193,27 @@ def test_one_who_has_no_key_cannot_change_an_encrypted_bundle(
             unseal(bundle.sealed, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     assert open_sealed(sealed, key).read("recipe.yaml") == b"a: 1\n"
+
+
+def test_only_sealed_bundles_need_the_package(plain: Path, keys: tuple[Path, Path, str], tmp_path: Path) -> None:
+    """Who never seals never installs it; who is asked to check a signature without it is told how to get it."""
+    signer, trust, key = keys
+    sealed = seal(plain, tmp_path / "sealed", signer, key)
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "class Without:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'cryptography':\n            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Without)\n"
+        "from ceiba.base.errors import MissingPackage\n"
+        "from ceiba.bundle import open_bundle\n"
+        "plain, sealed, trust, key = sys.argv[1:]\n"
+        "open_bundle(plain)\n"
+        "for given in ({'trust': Path(trust)}, {'unlock': key}):\n"
+        "    try:\n        open_bundle(sealed, **given)\n"
+        "    except MissingPackage as error:\n        print(error)\n"
+    )
+    words = [sys.executable, "-c", code, str(plain), str(sealed), str(trust), key]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(told) == 2
+    assert all(line.endswith("Run: pip install 'ceiba[seal]'.") for line in told), told
