@@ -50,6 +50,15 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are not there, the name of each forced to the disk."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_file(folder.parent)
+
+
 def free_bytes(folder: Path) -> int:
     """Room on the disk of a folder, or of the nearest one above it that is there."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -67,7 +76,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     path = Path(path)
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise InputError(f"{path} must be a plain file or absent", "a link, a folder or a device", "Name another path")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f"{MARK}{path.name}-{uuid.uuid4().hex[:8]}")
     try:
         with naming(path):
@@ -91,7 +100,7 @@ def write_json(path: Path, value: object) -> None:
 def write_stream(path: Path) -> Iterator[Path]:
     """A temporary path for a file written by someone else; renamed to `path` on success, removed on failure."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f"{MARK}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         with naming(path):
@@ -176,7 +185,7 @@ def write_folder(target: Path, manifest: bool = True, durable: bool = True) -> I
     target = Path(target)
     if target.exists() or target.is_symlink():
         raise InputError(f"{target} must not exist", "something of that name", "Name another folder or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.with_name(f"{MARK}{target.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir()
     try:
@@ -213,7 +222,7 @@ def hold(folder: Path) -> Iterator[None]:
 
     Raises: InputError naming the process that holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if not leads():  # the leading process holds it for all
         yield
         return

@@ -56,7 +56,7 @@ class Batches:
         weighs nothing.
         """
         order = epoch_order(self.arrays.num_rows, self.batch_rows, self.seed, epoch, self.lengths())
-        yield from ahead(partial(self.make, epoch=epoch, share=share), order[start:], self.workers)
+        yield from ahead(partial(self.make, epoch=epoch, share=share), order[start:], self.workers, self._told)
 
     def make(self, positions: NDArray[np.int64], epoch: int, share: tuple[int, int] = (0, 1)) -> Batch:
         """One augmented batch, or one process's share of it."""
@@ -78,7 +78,11 @@ class Batches:
         def make(positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], Batch]:
             return positions[share[0] :: share[1]], self._own(self.arrays, positions, share, None)
 
-        yield from ahead(make, ordered(self.arrays.num_rows, self.batch_rows, self.lengths()), self.workers)
+        order = ordered(self.arrays.num_rows, self.batch_rows, self.lengths())
+        yield from ahead(make, order, self.workers, self._told)
+
+    def _told(self, positions: NDArray[np.int64]) -> str:
+        return f"row {self.arrays.rows[positions[0]] + 1} and {len(positions) - 1} more"
 
     def _own(self, arrays: Arrays, positions: NDArray[np.int64], share: tuple[int, int], epoch: int | None) -> Batch:
         """A process's rows of a batch, or one that weighs nothing, so that all processes take the same steps."""

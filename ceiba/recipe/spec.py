@@ -29,7 +29,7 @@ from ceiba.fields import FIELDS, TABLE_KINDS, FieldSpec
 from ceiba.heads import HEADS
 from ceiba.prepare import IN_MEMORY, DataSpec
 from ceiba.recipe.tune import TuneSpec
-from ceiba.train import TrainSpec
+from ceiba.train import FREE, TrainSpec
 from ceiba.trunks import TRUNKS
 
 AUTO = "auto"
@@ -340,8 +340,7 @@ class Recipe(Spec):
     @property
     def identity(self) -> str:
         """All but names, paths and what changes no weight, as JSON: what a run must be resumed with."""
-        free = {"checkpoint", "log_every", "parallel", "device", "profile", "max_time", "workers"}
-        kept = self.model_dump(mode="json", exclude={"name": True, "data": set(PLACES), "train": free})
+        kept = self.model_dump(mode="json", exclude={"name": True, "data": set(PLACES), "train": set(FREE)})
         return json.dumps(kept, sort_keys=True)
 
     def to_plain(self) -> dict[str, Any]:

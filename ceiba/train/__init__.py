@@ -7,7 +7,7 @@ from ceiba.train.folder import run_folder
 from ceiba.train.loop import Trained, fit
 from ceiba.train.optimizers import OPTIMIZERS
 from ceiba.train.schedules import SCHEDULES
-from ceiba.train.spec import TrainSpec
+from ceiba.train.spec import FREE, TrainSpec
 from ceiba.train.threshold import choose_thresholds
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "TrainSpec", "Trained", "choose_thresholds", "fit", "run_folder"]
+__all__ = ["FREE", "OPTIMIZERS", "SCHEDULES", "TrainSpec", "Trained", "choose_thresholds", "fit", "run_folder"]

@@ -17,6 +17,7 @@ from ceiba.base.errors import BundleError, InputError, listed
 from ceiba.base.files import remove_folder, verify_manifest, write_folder
 from ceiba.base.progress import say
 from ceiba.base.spec import leaves
+from ceiba.train.spec import FREE
 from ceiba.train.world import like, whole
 
 Figures = dict[str, float]
@@ -140,10 +141,11 @@ def load_checkpoint(folder: Path, identity: Mapping[str, str]) -> tuple[Progress
 def _same(saved: Mapping[str, str], now: Mapping[str, str], path: Path) -> None:
     for name in sorted({*saved, *now}):
         if saved.get(name) != now.get(name):
+            free = f" (in train, {', '.join(FREE)} may differ)" if name == "recipe" else ""
             raise InputError(
                 f"{path} belongs to another {name}",
                 _difference(str(saved.get(name)), str(now.get(name))),
-                f"Resume with the {name} it was started with, or train into a new folder",
+                f"Resume with the {name} it was started with{free}, or train into a new folder",
             )
 
 

@@ -33,6 +33,10 @@ class DivergenceSpec(Spec):
     """How many steps in a row may be skipped, or how often a run may go back, before it stops with an error."""
 
 
+FREE = ("checkpoint", "device", "log_every", "max_time", "parallel", "profile", "workers")
+"""Keys of `train` that change no weight, and so may differ when a run is resumed."""
+
+
 class TrainSpec(Spec):
     """How the weights are found."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ceiba.base.errors import CeibaError
 from ceiba.batches import AugmentSpec, Batch, Batches
 from ceiba.batches.ahead import DEPTH, ahead
 from ceiba.fields import Ragged
@@ -125,3 +126,26 @@ def test_workers_work_while_the_step_does() -> None:
         return time.perf_counter() - began
 
     assert loop(2) < 0.8 * loop(0)
+
+
+def test_one_that_hangs_is_given_up_and_named() -> None:
+    let_go = threading.Event()
+
+    def make(place: int) -> int:
+        if place == 4:
+            let_go.wait()
+        return place
+
+    stream, seen = ahead(make, range(10), 2, lambda place: f"place {place}", longest_s=0.2), list[int]()
+    with pytest.raises(CeibaError, match=r"within 0\.2 s\. Got none of place 4"):
+        seen.extend(stream)
+    assert seen == [0, 1, 2, 3]
+    let_go.set()
+
+
+def test_a_timeout_that_making_raises_is_its_own() -> None:
+    def make(place: int) -> int:
+        raise TimeoutError(f"no answer for {place}")
+
+    with pytest.raises(TimeoutError, match="no answer for 0"):
+        next(ahead(make, range(3), 2))

@@ -48,6 +48,7 @@ def test_a_change_is_refused_and_shown(
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ceiba: ")]
     assert len(error) == 1
     assert message in error[0]
+    assert ("log_every, max_time" in error[0]) == ("train." in message)
     assert sorted(path.name for path in (stopped / "run/checkpoints").iterdir()) == before
 
 

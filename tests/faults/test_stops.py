@@ -7,17 +7,19 @@ tests/train/test_ranks.py.
 """
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from people import RESUMABLE, bundle_of, people
-from trainings import checkpoints, command, ended, is_equal, run, start
+from trainings import checkpoints, command, compiled, ended, is_equal, run, start
 
 from ceiba.base.files import MARK
 from ceiba.cli import main
 
 CODES = {"SIGTERM": 143, "SIGINT": 130}
+COMPILING_S = 240.0
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -68,6 +70,17 @@ def test_before_and_after_training(tmp_path: Path, whole: Path, name: str, where
     more = ["--resume"] if checkpoints(tmp_path / "run") else []
     assert ended(start(command, [*words, *more], tmp_path)) == 0
     assert bundle_of(tmp_path) == bundle_of(whole)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler")
+def test_while_a_step_is_compiled(tmp_path: Path) -> None:
+    """The compiler is not cut short: its step is finished, saved, and gone on from to the same end."""
+    assert ended(start(compiled, tmp_path / "cut", False, True), COMPILING_S) == CODES["SIGTERM"]
+    assert (tmp_path / "cut/error").read_text().startswith("Stopped at step")
+    assert checkpoints(tmp_path / "cut")
+    assert ended(start(compiled, tmp_path / "cut", True, False), COMPILING_S) == 0
+    assert ended(start(compiled, tmp_path / "quiet", False, False), COMPILING_S) == 0
+    assert is_equal(tmp_path / "cut", tmp_path / "quiet")
 
 
 def test_who_calls_keeps_its_own_handling() -> None:

@@ -175,6 +175,15 @@ def job(folder: Path, resume: bool, faults: tuple[Fault, ...], options: dict[str
     (folder / "history.json").write_text(json.dumps(history))
 
 
+def compiled(folder: Path, resume: bool, is_stopped: bool) -> None:
+    """A training by compiled kernels; it may be asked to stop when the C++ compiler begins with the first of them."""
+    folder.mkdir(exist_ok=True)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder.parent / "kernels")
+    if is_stopped:
+        at_call("torch._inductor.cpp_builder:run_compile_cmd", 1, Faults(("SIGTERM", "here", 1)))
+    job(folder, resume, (), {"compile": True, "epochs": 1})
+
+
 def on_small_disk(folder: Path, size: str, target: Callable[..., None], *told: Any) -> None:
     """A job whose folder is a disk of its own, which only this process sees, of some bytes or `read-only`."""
     system = ctypes.CDLL(None, use_errno=True)
