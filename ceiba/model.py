@@ -19,8 +19,8 @@ from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
-from ceiba.fields import TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
-from ceiba.heads import HEADS, Head, Masked, NextToken, OutputLayout, Sequence
+from ceiba.fields import TARGETS, TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
+from ceiba.heads import HEADS, Head, OutputLayout, Sequence, TokenHead
 from ceiba.layers import Memory, StochasticDepth, Tokens, pool
 from ceiba.predict import EMBEDDING
 from ceiba.surgery import apply_edits
@@ -138,7 +138,7 @@ class Model(nn.Module):
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in self.groups}
         for name, tensor in inputs.items():
             group, part = name.rsplit(".", 1)
-            if part == TEACHER:
+            if part in (TEACHER, TARGETS):
                 continue
             parts[group][part] = tensor
             if memory is not None:
@@ -241,11 +241,10 @@ class Model(nn.Module):
         if name is None:
             tokens = self.tokens(inputs)
             return {one: self._answer(one, tokens, inputs) for one in self.head_slots}
-        ids = inputs[f"{name}.ids"]
-        head = self.head(name)
-        if isinstance(head, Masked):
-            return {name: head.figures(self({f"{name}.ids": ids})[name], inputs[f"{name}.targets"])}
-        assert isinstance(head, NextToken)
+        ids, head = inputs[f"{name}.ids"], self.head(name)
+        assert isinstance(head, TokenHead)
+        if f"{name}.{TARGETS}" in inputs:
+            return {name: head.figures(self(inputs)[name], inputs[f"{name}.{TARGETS}"])}
         return {name: head.figures(self({f"{name}.ids": ids[:, :-1]})[name], ids[:, 1:])}
 
     def _answer(self, name: str, tokens: Tokens, inputs: Mapping[str, Tensor]) -> Tensor:

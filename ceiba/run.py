@@ -20,7 +20,16 @@ from ceiba.fields import Fields
 from ceiba.model import Model, TorchBackend, build_model, save_weights
 from ceiba.predict import Predictor
 from ceiba.prepare import Arrays, Splits, fit_fields, load_splits, prepare_arrays, profile, truncation_notes
-from ceiba.recipe import Recipe, answers_of, complete, model_spec, output_layouts, read_recipe, thresholds_of
+from ceiba.recipe import (
+    Recipe,
+    answers_of,
+    complete,
+    known_fields,
+    model_spec,
+    output_layouts,
+    read_recipe,
+    thresholds_of,
+)
 from ceiba.report import card, render_html
 from ceiba.train import Trained, choose_thresholds, fit, run_folder
 from ceiba.train.sinks import Sink
@@ -112,7 +121,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
 
 def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
-    known = {} if recipe.origin is None else open_origin(recipe.origin).fields
+    known = known_fields(recipe, None if recipe.origin is None else open_origin(recipe.origin))
     fields = fit_fields(
         splits.train, recipe.input_fields, recipe.output_fields, recipe.train.seed, recipe.shared_inputs,
         recipe.input_columns, known, recipe.lent,

@@ -27,7 +27,7 @@ from ceiba.families import (
     own_weights,
     read_adapter,
 )
-from ceiba.fields import Field, Fields
+from ceiba.fields import Field, Fields, TokenField
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.layers import Transformer
 from ceiba.model import Model, open_model
@@ -69,6 +69,11 @@ class Origin:
     def fields(self) -> dict[str, Field]:
         """What it learnt about columns, by name."""
         return {}
+
+    @property
+    def language(self) -> TokenField | None:
+        """The text that it goes on with, if it is a language model with fields of its own."""
+        return None
 
     @property
     def parents(self) -> list[Bundle]:
@@ -233,6 +238,11 @@ class BundleOrigin(Origin):
         return {**fields.inputs, **fields.outputs}
 
     @property
+    def language(self) -> TokenField | None:
+        texts = (self.fields[name] for name in self.model.head_slots if self.model.head(name).shifts)
+        return next((one for one in texts if isinstance(one, TokenField)), None)
+
+    @property
     def is_tied(self) -> bool | None:
         heads = self.bundle.model["spec"]["heads"].values()
         return next((bool(head["tied"]) for head in heads if "tied" in head), None)
@@ -268,11 +278,18 @@ class BundleOrigin(Origin):
             for name, slot in model.head_slots.items()
             if name in heads and model.outputs[name] == self.model.outputs[name]
         ]
+        if (own := only_language(model)) and (theirs := only_language(self.model)) and own not in heads:
+            places.append((f"heads.{model.head_slots[own]}.", f"heads.{heads[theirs]}."))
         return [*places, ("trunk.", "trunk.")]
 
     @property
     def note(self) -> str:
         return f"The model began with the bundle {self.bundle.identity[:12]}."
+
+
+def only_language(model: Model) -> str | None:
+    """The one head of a language model, whatever its column is called."""
+    return next((name for name in model.head_slots if model.head(name).shifts), None)
 
 
 def note_of(folder: Folder, name: str, family: str) -> str:

@@ -17,7 +17,7 @@ from ceiba.clean.hashing import hash_rows, hash_values
 from ceiba.clean.numbers import ClipSpec, Log1pSpec
 from ceiba.clean.rows import DropDuplicatesSpec, DropMissingSpec
 from ceiba.clean.spec import CleanSpec, Names, RowSpec
-from ceiba.clean.text import JoinSpec, LowerSpec, PairSpec, StripSpec, StripSuffixSpec
+from ceiba.clean.text import ChatSpec, JoinSpec, LowerSpec, PairSpec, StripSpec, StripSuffixSpec
 
 CLEAN: dict[str, type[CleanSpec]] = {
     "strip": StripSpec,
@@ -28,6 +28,7 @@ CLEAN: dict[str, type[CleanSpec]] = {
     "clip": ClipSpec,
     "join": JoinSpec,
     "pair": PairSpec,
+    "chat": ChatSpec,
     "rename": RenameSpec,
     "drop": DropSpec,
     "drop_missing": DropMissingSpec,

@@ -1,5 +1,6 @@
 """Operations on text."""
 
+import json
 from typing import Literal
 
 import numpy as np
@@ -95,6 +96,29 @@ class JoinSpec(CleanSpec):
         return joined
 
 
+class ChatSpec(JoinSpec):
+    """A prompt and its answer side by side in one column, for an output of chats; or a prompt, the answer that is
+    preferred and the one that is not. Each part is a text, or a list of messages. A missing one is empty.
+
+    A table that has the result already may lack the parts.
+    """
+
+    type: Literal["chat"] = "chat"  # type: ignore[assignment]
+    columns: dict[str, tuple[str, str] | tuple[str, str, str]]  # type: ignore[assignment]
+    """New column → the columns of prompt and answer, or of prompt, better and worse answer."""
+
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        for part in {part for parts in self.columns.values() for part in parts} & set(batch.schema.names):
+            column = batch.column(part)
+            if pa.types.is_nested(column.type):  # messages: a column of texts and of lists must come out alike
+                spelled = [None if row is None else json.dumps(row, ensure_ascii=False) for row in column.to_pylist()]
+                batch = set_column(batch, part, pa.array(spelled, pa.string()))
+        return super().apply(batch)
+
+    def made(self, texts: list[pa.Array]) -> pa.Array:
+        return side_by_side(texts)
+
+
 class PairSpec(JoinSpec):
     """Two columns of text side by side in one, for an input that reads them together: two sentences, a question and a
     passage. A missing one is empty.
@@ -107,8 +131,12 @@ class PairSpec(JoinSpec):
     """New column → the two columns it is made of."""
 
     def made(self, texts: list[pa.Array]) -> pa.Array:
-        first, second = (pc.fill_null(text, "") for text in texts)
-        rows = len(first)
-        order = pa.array(np.arange(2 * rows).reshape(2, rows).T.ravel())
-        offsets = pa.array(np.arange(0, 2 * rows + 1, 2, dtype=np.int32))
-        return pa.ListArray.from_arrays(offsets, pa.concat_arrays([first, second]).take(order))
+        return side_by_side(texts)
+
+
+def side_by_side(texts: list[pa.Array]) -> pa.Array:
+    """Columns of texts as one of lists with a text of each; a missing one is empty."""
+    count, rows = len(texts), len(texts[0])
+    order = pa.array(np.arange(count * rows).reshape(count, rows).T.ravel())
+    offsets = pa.array(np.arange(0, count * rows + 1, count, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.concat_arrays([pc.fill_null(text, "") for text in texts]).take(order))

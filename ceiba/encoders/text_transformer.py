@@ -96,5 +96,5 @@ class TextTransformer(Encoder):
             values = values + self.segments(self._segment(ids))
         if self.norm is not None:
             values = self.norm(values)
-        tokens = Tokens(self.dropout(values), ids != 0)
+        tokens = Tokens(self.dropout(values), ids != 0, positions=parts.get("positions"))
         return tokens if self.transformer is None else self.transformer(tokens, all_count=self.causal)

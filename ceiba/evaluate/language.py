@@ -1,6 +1,6 @@
 """A language model beside the texts it is measured on, and beside models that only count."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba.evaluate.contamination import contamination_notes
 from ceiba.evaluate.ngram import Ngrams, count_ngrams
-from ceiba.fields import Fields, TokenField, joined, measured_rows, stream
+from ceiba.fields import ChatField, Fields, TokenField, joined, measured_rows, stream
 from ceiba.read import Frame, are_lines
 
 Array = NDArray[Any]
@@ -30,7 +30,7 @@ def text_field(fields: Fields, name: str) -> TokenField:
 def text_truth(frame: Frame, name: str, one: TokenField, tokens: Array) -> Array:
     """(row, 2): tokens that are predicted, and bytes of UTF-8, 0 where tokens do not tell the text; NaN for a row with
     nothing to predict. Of the lines of one text, each window has its share of all bytes."""
-    if one.masked or not _comes_back(frame, name, one):
+    if one.masked or isinstance(one, ChatField) or not _comes_back(frame, name, one):
         size: Array = np.zeros(len(tokens))
     elif are_lines(frame, name):
         whole = sum(count for _, count in stream(one, frame.column(name), lines=True))
@@ -45,6 +45,19 @@ def _comes_back(frame: Frame, name: str, one: TokenField) -> bool:
     chunks = joined(column) if are_lines(frame, name) else iter(column)
     texts = [text for chunk in islice(chunks, 1) for text in one.clean(chunk[:TRIED_TEXTS]).to_pylist()]
     return all(one.decode(ids) == text for ids, text in zip(one.token_ids(texts), texts, strict=True))
+
+
+def _measured(one: TokenField, frame: Frame, name: str) -> Iterator[tuple[list[Array], list[Array]]]:
+    """The rows of tokens that are measured, some at a time, and which of their tokens are predicted: of a chat its
+    answers, of any other text all but the first."""
+    if isinstance(one, ChatField):
+        for chunk in frame.column(name):
+            spoken = one.spoken(chunk)
+            rows = [np.append(each.ids, each.targets[-1:]) for each in spoken]
+            yield rows, [np.append(np.zeros(len(each.ids[:1]), bool), each.targets > 0) for each in spoken]
+        return
+    for rows in measured_rows(one, frame.column(name), are_lines(frame, name)):
+        yield rows, [np.arange(len(row)) > 0 for row in rows]
 
 
 @dataclass(frozen=True)
@@ -67,16 +80,14 @@ class TextBaselines:
 
     def _surprise(self, frame: Frame, name: str, model: Ngrams, most: int | None) -> Array:
         parts = [np.zeros(0)]
-        for rows in measured_rows(text_field(self.fields, name), frame.column(name), are_lines(frame, name)):
+        for rows, told in _measured(text_field(self.fields, name), frame, name):
             lengths = np.array([len(row) for row in rows], dtype=np.int64)
             if not lengths.sum():
                 parts.append(np.zeros(len(rows)))
                 continue
-            nats = np.append(0.0, model.surprises(np.concatenate(rows), most))
-            firsts = np.cumsum(lengths) - lengths
-            nats[firsts[lengths > 0]] = 0.0  # what begins a row is not predicted
+            nats = np.append(0.0, model.surprises(np.concatenate(rows), most)) * np.concatenate(told)
             owners = np.repeat(np.arange(len(rows)), lengths)
-            parts.append(np.bincount(owners, nats, len(rows)) / np.maximum(lengths - 1, 1))
+            parts.append(np.bincount(owners, nats, len(rows)) / np.maximum([mask.sum() for mask in told], 1))
         return np.concatenate(parts)
 
     def about(self) -> dict[str, dict[str, Any]]:
@@ -95,12 +106,23 @@ def fit_text_baselines(train: Frame, held: Mapping[str, Frame], fields: Fields, 
     one = text_field(fields, name)
     parts: list[Array] = []
     counted = 0
-    for ids, _ in stream(one, train.column(name), are_lines(train, name)):
+    for ids in _counted(one, train, name):
         parts.append(ids[: max(MOST_TOKENS - counted, 0)])
         counted += len(parts[-1])
         if counted >= MOST_TOKENS:
             break
-    notes = contamination_notes(train, held, name)
+    # What chats share is what is asked: prompts alike are no sign that an answer was seen.
+    notes = () if isinstance(one, ChatField) else contamination_notes(train, held, name)
     if counted >= MOST_TOKENS:
         notes += (f"The n-grams of '{name}' were counted in its first {counted:,} tokens",)
     return TextBaselines(fields, {name: count_ngrams(np.concatenate(parts), one.vocab)}, notes)
+
+
+def _counted(one: TokenField, train: Frame, name: str) -> Iterator[Array]:
+    """The tokens of the training text, piece by piece."""
+    if isinstance(one, ChatField):
+        for rows, _ in _measured(one, train, name):
+            yield from rows
+        return
+    for ids, _ in stream(one, train.column(name), are_lines(train, name)):
+        yield ids

@@ -1,15 +1,18 @@
 """Fields: what was learnt about one column, and its encoding.
 Takes       Arrow arrays, training rows for `fit`.    Gives   a Field (frozen, JSON); arrays from it.
-May touch   base, numpy, Arrow, pillow, tokenizers, a tokenizer's folder.   Never   torch, other files, models.
+May touch   base, numpy, Arrow, pillow, tokenizers, a tokenizer's folder, the process that renders chat templates.
+Never       torch, other files, models.
 To add one  write fields/<kind>.py with a Field and its FieldSpec, add one line to FIELDS in catalog.py."""
 
 from ceiba.fields.binary import BinaryField, BinarySpec
 from ceiba.fields.bins import Bins
 from ceiba.fields.catalog import FIELDS, TABLE_KINDS, FieldOptions, load_field
 from ceiba.fields.category import CategoryField, CategorySpec
+from ceiba.fields.chat import ChatField, ChatSpec, Spoken, places, ragged, side_by_side
 from ceiba.fields.columns import as_labels, as_numbers, as_text
 from ceiba.fields.date import DateField, DateSpec
 from ceiba.fields.field import (
+    TARGETS,
     TEACHER,
     Encoded,
     Field,
@@ -39,12 +42,15 @@ __all__ = [
     "FIELDS",
     "TABLE",
     "TABLE_KINDS",
+    "TARGETS",
     "TEACHER",
     "BinaryField",
     "BinarySpec",
     "Bins",
     "CategoryField",
     "CategorySpec",
+    "ChatField",
+    "ChatSpec",
     "DateField",
     "DateSpec",
     "Encoded",
@@ -64,6 +70,7 @@ __all__ = [
     "Ragged",
     "SetField",
     "SetSpec",
+    "Spoken",
     "TableLayout",
     "Target",
     "TextLayout",
@@ -82,5 +89,8 @@ __all__ = [
     "joined",
     "load_field",
     "measured_rows",
+    "places",
+    "ragged",
+    "side_by_side",
     "stream",
 ]

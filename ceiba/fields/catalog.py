@@ -7,6 +7,7 @@ from ceiba.base.errors import BundleError, nearest
 from ceiba.base.spec import one_of
 from ceiba.fields.binary import BinarySpec
 from ceiba.fields.category import CategorySpec
+from ceiba.fields.chat import ChatSpec
 from ceiba.fields.date import DateSpec
 from ceiba.fields.field import Field, FieldSpec
 from ceiba.fields.image import ImageSpec
@@ -26,6 +27,7 @@ FIELDS: dict[str, type[FieldSpec]] = {
     "set": SetSpec,
     "vector": VectorSpec,
     "text": TextSpec,
+    "chat": ChatSpec,
     "words": WordsSpec,
     "tags": TagsSpec,
     "span": SpanSpec,

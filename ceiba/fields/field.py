@@ -72,6 +72,10 @@ TEACHER = "teacher"
 """The part that holds the true tokens of a text that is written, which only training has."""
 
 
+TARGETS = "targets"
+"""The part that holds the tokens that are to be told, of a text of which not all are."""
+
+
 @dataclass(frozen=True)
 class TextLayout:
     """A text group: ids below `vocab`, 0 being padding, at most `max_tokens` of them; `weighted` ids carry weights."""

@@ -88,7 +88,7 @@ class TokenField(Field):
 
     def token_ids(self, texts: list[str]) -> list[list[int]]:
         """All tokens of each text, uncut and without a frame."""
-        _survive_forks()
+        survive_forks()
         found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [one.ids if not self.shift else [id + self.shift for id in one.ids] for one in found]
 
@@ -97,7 +97,7 @@ class TokenField(Field):
         none. Where they are asked for, also the place in the row's last text at which each token begins and ends."""
         is_pair_of = bool(texts) and not isinstance(texts[0], str)
         if is_pair_of or self.places or (isinstance(self.options, FolderSpec) and self.options.template):
-            _survive_forks()
+            survive_forks()
             cut = self._cutting.encode_batch if self.places else self._cutting.encode_batch_fast
             found = cut(texts, add_special_tokens=True)
             rows = [one.ids if any(text) else [] for one, text in zip(found, texts, strict=True)]
@@ -290,7 +290,7 @@ def _stacked(parts: Sequence[Any]) -> Ragged:
 
 
 @functools.cache
-def _survive_forks() -> None:
+def survive_forks() -> None:
     """Let a child of a fork tokenize in one thread: it would wait forever for the parent's, which it does not have.
 
     The library offers its environment variable alone for it, which is set in the child and as it was in the parent.

@@ -11,7 +11,7 @@ from ceiba.fields import Fields
 from ceiba.fields.tokens import TokenField
 from ceiba.generate.batch import Batch
 from ceiba.generate.beam import write_best
-from ceiba.generate.chat import ChatTemplate, check_messages, plain_prompt
+from ceiba.generate.chat import check_messages, plain_prompt, template_of
 from ceiba.generate.constrain import JsonConstraint, Vocabulary
 from ceiba.generate.decoder import Decoder, open_decoder
 from ceiba.generate.engine import Engine
@@ -52,9 +52,9 @@ class Generator:
         self.model, self.weights, self.notes = prepared.model, prepared.form, prepared.notes
         self.output, self.max_rows = output, max_rows
         self.context = context_of(model, field)
-        self.end = field.special.get("end")
-        self.start = field.special.get("begin", self.end)
-        self.template = None if field.chat_template is None else ChatTemplate(field)
+        self.end = field.special.get("turn", field.special.get("end"))
+        self.start = field.special.get("begin", field.special.get("end"))
+        self.template = template_of(field)
 
     def read(self, prompt: str | Sequence[int], options: GenerateOptions) -> list[int]:
         """The tokens of a prompt; without any, the token that begins a text.
@@ -195,6 +195,6 @@ def open_generator(
     fields = Fields.from_json(bundle.fields_json, bundle.field_files())
     for name in model.head_slots:
         field = fields.inputs.get(name)
-        if getattr(model.spec.heads[name], "type", "") == "next_token" and isinstance(field, TokenField):
+        if model.head(name).shifts and isinstance(field, TokenField):
             return Generator(model, name, field, max_rows, weights, draft)
     raise BundleError(f"{bundle.folder} must hold a language model", "no next_token head", "Train one")

@@ -15,6 +15,7 @@ from ceiba.heads.masked import Masked as Masked
 from ceiba.heads.masked import MaskedSpec as MaskedSpec
 from ceiba.heads.next_token import NextToken as NextToken
 from ceiba.heads.next_token import NextTokenSpec as NextTokenSpec
+from ceiba.heads.next_token import TokenHead as TokenHead
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
 from ceiba.heads.sequence import Sequence as Sequence
 from ceiba.heads.sequence import SequenceSpec as SequenceSpec

@@ -3,14 +3,14 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
 from ceiba.base.errors import RecipeError
 from ceiba.base.spec import Spec
 from ceiba.heads.head import OutputLayout
-from ceiba.heads.next_token import TokenHead, row_figures
+from ceiba.heads.next_token import TokenHead
 from ceiba.layers import Tokens
 
 
@@ -52,9 +52,3 @@ class Masked(TokenHead):
         self, values: Float[Tensor, "batch token dim"], table: Float[Tensor, "vocab dim"] | None = None
     ) -> Float[Tensor, "batch token vocab"]:
         return super().logits(values, table) + self.bias
-
-    def figures(
-        self, logits: Float[Tensor, "batch token vocab"], target: Int[Tensor, "batch token"]
-    ) -> Float[Tensor, "batch 2"]:
-        """Each row's -Σ log p of its hidden tokens, in nats, and how many there are."""
-        return row_figures(logits, target)

@@ -123,23 +123,17 @@ class TokenHead(Head):
     def combine(self, logits: Float[Tensor, "batch token vocab"]) -> Float[Tensor, "batch token vocab"]:
         return logits
 
+    def figures(
+        self, logits: Float[Tensor, "batch token vocab"], target: Int[Tensor, "batch token"]
+    ) -> Float[Tensor, "batch 2"]:
+        """Each row's -Σ log p of its targets, in nats, and how many there are."""
+        place = target.flatten().long()
+        wide = logits.float().flatten(0, 1)
+        losses = F.cross_entropy(wide, place, ignore_index=0, reduction="none").view(target.shape)
+        return torch.stack([losses.sum(1), (target > 0).sum(1).float()], 1)
+
 
 class NextToken(TokenHead):
     """Predicts every token from those before it."""
 
     shifts = True
-
-    def figures(
-        self, logits: Float[Tensor, "batch token vocab"], target: Int[Tensor, "batch token"]
-    ) -> Float[Tensor, "batch 2"]:
-        """Each row's -Σ log p of its tokens, in nats, and how many there are."""
-        return row_figures(logits, target)
-
-
-def row_figures(
-    logits: Float[Tensor, "batch token vocab"], target: Int[Tensor, "batch token"]
-) -> Float[Tensor, "batch 2"]:
-    """Each row's -Σ log p of its targets, in nats, and how many there are."""
-    place = target.flatten().long()
-    losses = F.cross_entropy(logits.float().flatten(0, 1), place, ignore_index=0, reduction="none").view(target.shape)
-    return torch.stack([losses.sum(1), (target > 0).sum(1).float()], 1)

@@ -155,14 +155,20 @@ class SelfAttention(nn.Module):
 
 
 def visible(
-    mask: Bool[Tensor, "batch token"], is_causal: bool = False, window: int | None = None
+    mask: Bool[Tensor, "batch token"],
+    is_causal: bool = False,
+    window: int | None = None,
+    positions: Int[Tensor, "#batch token"] | None = None,
 ) -> Bool[Tensor, "batch 1 #query token"]:
-    """Which keys each query may look at: those that count, if causal none after itself, and none `window` or more
-    places away.
+    """Which keys each query may look at: those that count, if causal none after itself, none `window` or more places
+    away, and, where a row holds several texts, whose positions each begin at 0, none of another one.
 
     Source of the window: Beltagy et al. 2020, arXiv:2004.05150, section 3.1.
     """
     keys = mask[:, None, None, :]
+    if positions is not None:
+        text = (positions == 0).cumsum(1)
+        keys = keys & (text[:, None, :, None] == text[:, None, None, :])
     if not is_causal and window is None:
         return keys
     place = torch.arange(mask.shape[1], device=mask.device)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -14,6 +14,8 @@ class Tokens(NamedTuple):
     mask: Bool[Tensor, "batch token"]
     members: bool = False
     """The tokens are the members of an ensemble: each goes its own way to the head and is never pooled."""
+    positions: Int[Tensor, "#batch token"] | None = None
+    """Where each token stands in its own text, where a row holds several: each begins at 0, and sees only itself."""
 
 
 def one_token(values: Float[Tensor, "batch dim"]) -> Tokens:

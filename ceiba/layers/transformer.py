@@ -181,20 +181,21 @@ class Transformer(nn.Module):
         values, sight = tokens.values, self.sight(tokens, all_count, memory)
         for place, block in enumerate(self.blocks):
             values = block(values, sight) if memory is None else block(values, sight, memory.layers[place])
-        return Tokens(self.norm(values), tokens.mask)
+        return tokens._replace(values=self.norm(values))
 
     def sight(self, tokens: Tokens, all_count: bool = False, memory: Memory | None = None) -> Sight:
         """What the attentions of all blocks share."""
         rotation, options = None, self.options
         if isinstance(options.positions, RotaryPositionsSpec):
-            places = places_of(tokens.values) if memory is None else memory.positions
+            own = places_of(tokens.values) if tokens.positions is None else tokens.positions
+            places = own if memory is None else memory.positions
             rotation = options.positions.rotation(places, self.head_dim, tokens.values.dtype)
         if memory is not None:
             return Sight(rotation=rotation)
         window = options.window if options.window is not None and tokens.mask.shape[1] > options.window else None
-        if all_count and window is None:
+        if all_count and window is None and tokens.positions is None:
             return Sight(is_causal=options.causal, rotation=rotation)
-        return Sight(visible(tokens.mask, options.causal, window), rotation=rotation)
+        return Sight(visible(tokens.mask, options.causal, window, tokens.positions), rotation=rotation)
 
 
 def start_normal(net: Transformer, layers: int) -> None:

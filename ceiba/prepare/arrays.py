@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,18 +15,18 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.base.keys import generator
-from ceiba.fields import TEACHER, Encoded, Fields, Ragged, TokenField, Windows
+from ceiba.fields import TEACHER, ChatField, Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
-from ceiba.fields.slices import first_bad_row, slice_rows, sliced
+from ceiba.fields.slices import slice_rows
+from ceiba.prepare.chat import build_chats
+from ceiba.prepare.mapped import INDEX, PART, TARGET, Writer, in_slices, map_one, write_index
 from ceiba.prepare.stream import language_of, pack_stream, windows_of
 from ceiba.read import Frame, cache_folder
 from ceiba.read.cache import built_once
 
 CODE_VERSION = "1"
 """Raised whenever fields encode the same rows to other bytes, so that no older cache is taken for new."""
-INDEX = "arrays.json"
-MOST_THREADS = 8
-ROWS, WEIGHT, TARGET, PART = "rows", "weight", "target:", "part:"
+ROWS, WEIGHT = "rows", "weight"
 
 Array = NDArray[Any]
 
@@ -48,6 +45,8 @@ class Arrays:
     """Each row's weight in the loss, or nothing where all weigh alike."""
     rows: NDArray[np.int64] = field(repr=False)
     """Each row's position in the file it came from: its address for keyed randomness."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of chats: how many there are, are cut, are left out, and how many tokens are learnt."""
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -96,6 +95,8 @@ def prepare_arrays(
         )
     entry = (cache or cache_folder()) / "arrays" / _identity(frame, fields, weight, rows)
     if (name := language_of(fields)) is not None:
+        if isinstance(one := fields.inputs[name], ChatField):
+            return _mapped(built_once(entry, lambda folder: build_chats(folder, frame, name, one)))
         return _language(frame, name, fields, entry, training)
     arrays = _mapped(built_once(entry, lambda folder: _build(folder, frame, fields, weight, rows)))
     taught = {f"{name}.{TEACHER}": arrays.targets[name] for name in written_of(fields)}
@@ -125,48 +126,22 @@ def _identity(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np
 
 def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> None:
     with ExitStack() as stack:
-        writers: dict[str, _Writer] = {}
+        writers: dict[str, Writer] = {}
         done = 0
-        for encoded in _encoded(frame, fields, weight, rows):
+        columns = tuple(dict.fromkeys((*fields.read, *fields.outputs, *([weight] if weight else []))))
+        slices = in_slices(frame, columns, slice_rows(fields), lambda batch: _encode(batch, fields, weight), rows)
+        for encoded in slices:
             for name, values in encoded.items():
                 if name not in writers:
-                    writers[name] = stack.enter_context(_Writer(folder, f"{len(writers):04d}", values))
+                    writers[name] = stack.enter_context(Writer(folder, f"{len(writers):04d}", values))
                 writers[name].write(values)
             done += len(next(iter(encoded.values())))
         assert done == frame.num_rows
         if rows is not None:
             own = np.ascontiguousarray(rows, dtype=np.int64)
-            writers[ROWS] = stack.enter_context(_Writer(folder, f"{len(writers):04d}", own))
+            writers[ROWS] = stack.enter_context(Writer(folder, f"{len(writers):04d}", own))
             writers[ROWS].write(own)
-    index = {"num_rows": frame.num_rows, "files": {name: writer.index() for name, writer in writers.items()}}
-    (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-
-
-def _encoded(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> Iterator[Encoded]:
-    """Encoded slices in order; a few are worked on at a time, so memory holds a few slices."""
-    columns = tuple(dict.fromkeys((*fields.read, *fields.outputs, *([weight] if weight else []))))
-
-    def encode(batch: pa.RecordBatch, start: int) -> Encoded:
-        try:
-            return _encode(batch, fields, weight)
-        except DataError as error:
-            row = first_bad_row(lambda part: _encode(part, fields, weight), batch)
-            raise error.at(f"{frame.origin} row {(start + row if rows is None else rows[start + row]) + 1},") from error
-
-    threads = max(1, min(os.cpu_count() or 1, MOST_THREADS))
-    start = 0
-    with ThreadPoolExecutor(threads, thread_name_prefix="ceiba-encode") as pool:
-        waiting: deque[Future[Encoded]] = deque()
-        for batch in sliced(frame.batches(columns, coded=True), slice_rows(fields)):
-            waiting.append(pool.submit(encode, batch, start))
-            start += batch.num_rows
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        if not waiting and start == 0:
-            empty = pa.RecordBatch.from_pylist([], schema=frame.select(columns).schema)
-            yield encode(empty, 0)
-        while waiting:
-            yield waiting.popleft().result()
+    write_index(folder, frame.num_rows, writers)
 
 
 def _encode(batch: pa.RecordBatch, fields: Fields, weight: str | None) -> Encoded:
@@ -198,55 +173,10 @@ def _word_for_word(name: str, tags: Ragged, encoded: Encoded) -> None:
             )  # fmt: skip
 
 
-class _Writer:
-    """One array, or the two of a Ragged, appended to raw files batch by batch."""
-
-    def __init__(self, folder: Path, name: str, first: Array | Ragged):
-        self.is_ragged = isinstance(first, Ragged)
-        values = first.values if isinstance(first, Ragged) else first
-        self.name, self.dtype, self.shape = name, values.dtype.str, list(values.shape[1:])
-        self.rows = self.total = 0
-        self.values = (folder / f"{name}.values").open("wb")
-        self.offsets: BinaryIO | None = (folder / f"{name}.offsets").open("wb") if self.is_ragged else None
-        if self.offsets:
-            self.offsets.write(np.zeros(1, dtype=np.int64).tobytes())
-
-    def __enter__(self) -> "_Writer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.values.close()
-        if self.offsets:
-            self.offsets.close()
-
-    def write(self, part: Array | Ragged) -> None:
-        """Append one batch."""
-        values = part.values if isinstance(part, Ragged) else part
-        assert values.dtype.str == self.dtype
-        assert list(values.shape[1:]) == self.shape
-        if isinstance(part, Ragged) and self.offsets:
-            offsets = part.offsets.astype(np.int64) - part.offsets[0]
-            values = values[part.offsets[0] : part.offsets[-1]]
-            self.offsets.write((offsets[1:] + self.total).tobytes())
-        self.values.write(np.ascontiguousarray(values).data)  # numpy's own tofile hides the system's error
-        self.rows += len(part)
-        self.total += len(values)
-
-    def index(self) -> dict[str, Any]:
-        """What mapping the files again needs."""
-        return {
-            "file": self.name,
-            "dtype": self.dtype,
-            "shape": self.shape,
-            "values": self.total,
-            "ragged": self.is_ragged,
-        }
-
-
 def _mapped(folder: Path) -> Arrays:
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     num_rows = int(index["num_rows"])
-    found = {name: _map_one(folder, entry, num_rows) for name, entry in index["files"].items()}
+    found = {name: map_one(folder, entry, num_rows) for name, entry in index["files"].items()}
     plain = {name: array for name, array in found.items() if not isinstance(array, Ragged)}
     return Arrays(
         folder=folder,
@@ -255,18 +185,5 @@ def _mapped(folder: Path) -> Arrays:
         targets={name.removeprefix(TARGET): array for name, array in found.items() if name.startswith(TARGET)},
         weight=plain.get(WEIGHT),
         rows=plain[ROWS] if ROWS in plain else np.arange(num_rows),
+        counts=index.get("counts", {}),
     )
-
-
-def _map_one(folder: Path, entry: dict[str, Any], num_rows: int) -> Array | Ragged:
-    values = _map(folder / f"{entry['file']}.values", entry["dtype"], (entry["values"], *entry["shape"]))
-    if not entry["ragged"]:
-        return values
-    return Ragged(values, _map(folder / f"{entry['file']}.offsets", "<i8", (num_rows + 1,)))
-
-
-def _map(path: Path, dtype: str, shape: tuple[int, ...]) -> Array:
-    if 0 in shape:
-        return np.empty(shape, dtype=dtype)
-    # a plain array over the map: numpy's memmap class would slow every slice
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))

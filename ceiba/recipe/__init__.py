@@ -5,6 +5,7 @@ To add one  a setting belongs to the room that it configures; nothing is added h
 
 from ceiba.recipe.check import check_recipe, json_schema, read_recipe, with_values
 from ceiba.recipe.complete import answers_of, complete, model_spec, output_layouts, thresholds_of
+from ceiba.recipe.origin import known_fields
 from ceiba.recipe.space import applies, check_space, default_space, in_order
 from ceiba.recipe.spec import InputSpec, NetworkSpec, OutputSpec, Recipe
 from ceiba.recipe.tune import TuneSpec
@@ -23,6 +24,7 @@ __all__ = [
     "default_space",
     "in_order",
     "json_schema",
+    "known_fields",
     "model_spec",
     "output_layouts",
     "read_recipe",

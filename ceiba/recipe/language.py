@@ -5,7 +5,8 @@ from typing import Any
 from ceiba.base.errors import RecipeError
 from ceiba.base.spec import Spec
 from ceiba.encoders import ENCODERS
-from ceiba.fields import TextSpec
+from ceiba.fields import ChatSpec, TextSpec
+from ceiba.fields.template import MARKS
 from ceiba.fields.tokenizers import END, MASK, BpeSpec, FolderSpec, LearntSpec
 from ceiba.recipe.spec import NetworkSpec, OutputSpec, Recipe
 from ceiba.trunks import TRUNKS
@@ -47,17 +48,37 @@ def complete_language(recipe: Recipe, name: str) -> Recipe:
     one = recipe.outputs[name]
     if not isinstance(one.field, TextSpec):
         raise RecipeError(f"outputs.{name} must be a text for {one.head.type}", one.kind, "Use type: text")
-    column = one.model_copy(update={"field": _text(one)})
-    return recipe.model_copy(update={"inputs": {}, "outputs": {name: column}, "model": _network(recipe.model, one)})
+    if isinstance(one.field, ChatSpec) and one.head.type == "masked":
+        raise RecipeError(f"outputs.{name} holds answers, which are written forward", "masked", "Use next_token")
+    network = _network(recipe.model, one)
+    text = _text(one, is_new=recipe.origin is None)
+    if isinstance(text, ChatSpec):
+        text = _kept_apart(text, network)
+    column = one.model_copy(update={"field": text})
+    return recipe.model_copy(update={"inputs": {}, "outputs": {name: column}, "model": network})
 
 
-def _text(one: OutputSpec) -> TextSpec:
-    """The text, read whole, with the tokens that its head needs; byte pairs unless told."""
+def _kept_apart(chat: ChatSpec, network: NetworkSpec) -> ChatSpec:
+    """Chats that share rows where the network can keep them apart.
+
+    Raises: RecipeError if they are told to and cannot.
+    """
+    kind = getattr(network.text, "type", "")
+    can = kind not in RECURRENT
+    if chat.pack and not can:
+        raise RecipeError("pack needs a network that keeps chats of one row apart", kind, "Leave it out")
+    return chat.model_copy(update={"pack": can if chat.pack is None else chat.pack})
+
+
+def _text(one: OutputSpec, is_new: bool) -> TextSpec:
+    """The text, read whole, with the tokens that its head needs; byte pairs unless told. Tokens that are new have some
+    that begin the messages of a chat."""
     field = one.field
     assert isinstance(field, TextSpec)
     tokenizer: Any = field.tokenizer if "tokenizer" in field.model_fields_set else BpeSpec()
     if isinstance(tokenizer, LearntSpec):
-        needed = (END, MASK) if one.head.type == "masked" else (END,)
+        needed: tuple[str, ...] = (END, MASK) if one.head.type == "masked" else (END,)
+        needed += tuple(MARKS.values()) if isinstance(field, ChatSpec) and is_new else ()
         more = tuple(token for token in needed if token not in tokenizer.special)
         tokenizer = tokenizer.model_copy(update={"special": (*tokenizer.special, *more)})
     elif isinstance(tokenizer, FolderSpec):

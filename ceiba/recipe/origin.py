@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from ceiba.adapt import ADAPT, Origin
 from ceiba.base.errors import RecipeError
 from ceiba.encoders import ENCODERS
-from ceiba.fields import FIELDS, ImageSpec, TextSpec
+from ceiba.fields import FIELDS, ChatSpec, Field, ImageSpec, TextSpec, TokenField
 from ceiba.recipe.spec import ColumnSpec, OutputSpec, Recipe
 from ceiba.trunks import TRUNKS
 
@@ -52,10 +52,33 @@ def with_tokenizer(one: Column, origin: Origin) -> Column:
     """A text column with the tokenizer that the origin's token vectors belong to, an image in the size that it takes,
     unless others are told."""
     field = one.field
+    if isinstance(field, ChatSpec) and origin.language is not None:
+        return one.model_copy(update={"field": _in_tokens_of(field, origin.language)})
     if isinstance(field, ImageSpec) and origin.image is not None:
         image = {**origin.image, **field.model_dump(exclude_unset=True), "type": "image"}
         return one.model_copy(update={"field": FIELDS["image"].model_validate(image)})
     if origin.tokenizer is None or not isinstance(field, TextSpec) or "tokenizer" in field.model_fields_set:
         return one
-    told = {**field.model_dump(exclude_unset=True), "type": "text", "tokenizer": origin.tokenizer}
-    return one.model_copy(update={"field": FIELDS["text"].model_validate(told)})
+    told = {**field.model_dump(exclude_unset=True), "type": field.type, "tokenizer": origin.tokenizer}
+    return one.model_copy(update={"field": FIELDS[field.type].model_validate(told)})
+
+
+def _in_tokens_of(chat: ChatSpec, known: TokenField) -> ChatSpec:
+    """Chats in the tokens, and unless told as long as the texts, of a language model.
+
+    Raises: RecipeError for a tokenizer that is not the model's.
+    """
+    if "tokenizer" in chat.model_fields_set and chat.tokenizer != known.options:
+        rule = "A chat must be in the tokens of the model it begins with"
+        raise RecipeError(rule, "another tokenizer", "Leave it out")
+    return chat.model_copy(update={"tokenizer": known.options, "max_tokens": chat.max_tokens or known.max_tokens})
+
+
+def known_fields(recipe: Recipe, origin: Origin | None) -> dict[str, Field]:
+    """What the origin learnt about columns; of a chat, whatever its column is called, the tokens of its text."""
+    if origin is None:
+        return {}
+    name, fields = recipe.language, dict(origin.fields)
+    if name is not None and origin.language is not None and isinstance(spec := recipe.input_fields[name], ChatSpec):
+        fields[name] = spec.on(origin.language)
+    return fields

@@ -37,7 +37,7 @@ PLACES = ("train", "valid", "test", "files")
 """Keys of the data that hold paths."""
 HEAD_OF_KIND = {
     "number": "regression", "binary": "binary", "category": "classes", "set": "labels", "tags": "tags",
-    "text": "next_token", "span": "span",
+    "text": "next_token", "chat": "next_token", "span": "span",
 }  # fmt: skip
 LANGUAGE_HEADS = ("next_token", "masked")
 """Heads of a text that is its own target."""

@@ -56,7 +56,7 @@ class TransformerTrunk(Trunk):
             parts.insert(0, Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)))
         tokens = parts[0] if len(parts) == 1 else join_tokens(parts)
         if self.positions is not None:
-            places = None if memory is None else memory.positions
+            places = tokens.positions if memory is None else memory.positions
             tokens = tokens._replace(values=self.positions(tokens.values, places))
         # The padding of one group stands at the end, where no causal token sees it.
         mixed: Tokens = self.transformer(tokens, self.causal and len(parts) == 1, memory)

@@ -168,6 +168,14 @@ def span_forms(values: Values) -> list[pa.Array]:
     return [pa.array(values, kind), pa.array(values, more), *text_forms(words)]
 
 
+def chat_forms(values: Values) -> list[pa.Array]:
+    """Messages as lists of objects, as such objects with more in them, and as JSON."""
+    kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    more = pa.large_list(pa.struct([("content", pa.large_string()), ("name", pa.string()), ("role", pa.string())]))
+    words = [None if value is None else json.dumps(value) for value in values]
+    return [pa.array(values, kind), pa.array(values, more), *text_forms(words)]
+
+
 def png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -215,6 +223,13 @@ answers = optional(
         max_size=2,
     )
 )
+said = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["system", "user", "assistant", "assistant"]),
+        "content": st.text("ab é日\n😀", max_size=9),
+    }
+)
+chats = optional(st.lists(said, min_size=1, max_size=5))
 images = st.lists(st.integers(0, 255), min_size=16, max_size=16)
 
 CASES = [
@@ -249,6 +264,7 @@ CASES = [
     Case("text ngrams cut", "text", texts, text_forms, {"tokenizer": {"type": "ngrams", "han": 2}, "max_tokens": 5}),
     Case("text pair", "text", pairs, pair_forms, {"tokenizer": {"type": "word", "min_count": 1}}),
     Case("text pair with places", "text", pairs, pair_forms, {"tokenizer": "character", "places": True}),
+    Case("chat", "chat", chats, chat_forms, {"tokenizer": {"type": "byte", "special": ["[END]"]}, "max_tokens": 40}),
     Case("span", "span", answers, span_forms, target=True),
     Case("words", "words", sentences, word_forms),
     Case("words cut", "words", sentences, word_forms, {"max_characters": 2, "min_count": 2, "max_words": 2}),

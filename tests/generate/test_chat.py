@@ -7,9 +7,10 @@ import pytest
 
 from ceiba.base.errors import CeibaError, InputError
 from ceiba.fields import TextSpec, TokenField
+from ceiba.fields import template as room
+from ceiba.fields.template import ChatTemplate
 from ceiba.generate import Generator
-from ceiba.generate import chat as room
-from ceiba.generate.chat import ChatTemplate, check_messages, plain_prompt
+from ceiba.generate.chat import check_messages, plain_prompt, template_of
 
 TEMPLATE = (
     "{% for message in messages %}<user>{{ message.role }}: {{ message['content'] | trim }}\n{% endfor %}"
@@ -30,7 +31,9 @@ def special_field() -> TokenField:
 
 
 def with_template(field: TokenField, template: str) -> ChatTemplate:
-    return ChatTemplate(dataclasses.replace(field, chat_template=template))
+    found = template_of(dataclasses.replace(field, chat_template=template))
+    assert found is not None
+    return found
 
 
 def test_a_template_lays_out_messages_and_its_special_tokens_are_tokens(special_field: TokenField) -> None:

@@ -1,23 +1,39 @@
 """Renders chat templates in a process of its own, which imports nothing of Ceiba: a template is somebody else's code.
 
-One line of JSON in, {"template", "values"}; one out, {"text"} or {"error"}. The sandbox keeps a template from Python's
-objects, the limit below from the machine's memory, and who asks ends the process if no answer comes in time.
+One line of JSON in, {"template", "values": [...]}; one out, {"texts"} or {"error"}. The sandbox keeps a template from
+Python's objects, the limit below from the machine's memory, and who asks ends the process if no answer comes in time.
 """
 
 import json
 import sys
 from datetime import datetime
+from functools import cache
 from typing import Any, NoReturn
 
+from jinja2 import Template, nodes
 from jinja2.exceptions import TemplateError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MEMORY_BYTES = 1 << 29
 
 
+class Generation(Extension):
+    """`{% generation %} ... {% endgeneration %}`, by which some templates mark answers: passed through."""
+
+    tags = {"generation"}  # noqa: RUF012
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """What stands between the tags."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
 def environment() -> ImmutableSandboxedEnvironment:
     """Jinja as chat templates expect it: that of transformers."""
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    extensions: list[str | type[Extension]] = ["jinja2.ext.loopcontrols", Generation]
+    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     made.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
     made.globals |= {"raise_exception": refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
     return made
@@ -28,10 +44,16 @@ def refuse(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
-def render(template: str, values: dict[str, Any]) -> dict[str, str]:
-    """The text, or what was wrong."""
+@cache
+def compiled(template: str) -> Template:
+    """A template, read once."""
+    return environment().from_string(template)
+
+
+def render(template: str, values: list[dict[str, Any]]) -> dict[str, Any]:
+    """A text for each of the values, or what was wrong with the first that has none."""
     try:
-        return {"text": environment().from_string(template).render(**values)}
+        return {"texts": [compiled(template).render(**one) for one in values]}
     except MemoryError:
         return {"error": "it needs too much memory"}
     except Exception as error:
