@@ -18,7 +18,7 @@ check: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,tune,hf,json,translation,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,tune,hf,json,translation,gguf,dev]'
 	@touch $@
 
 # The pictures of the documentation; needs chromium on the path.

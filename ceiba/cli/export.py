@@ -10,12 +10,14 @@ from ceiba.cli.opening import bundle_folder
 from ceiba.cli.words import finish, words
 
 TARGETS = {
+    "gguf": "ceiba.export:export_gguf",
     "huggingface": "ceiba.export:export_huggingface",
     "onnx": "ceiba.export:export_onnx",
     "peft": "ceiba.export:export_peft",
     "torch": "ceiba.export:export_torch",
 }
 """Target → the function `(bundle, out) -> figures` that writes it, imported only when asked for."""
+WEIGHTS = ("f32", "f16", "q8_0")
 
 
 def main(arguments: list[str]) -> int:
@@ -26,13 +28,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle or the folder of a run")
     parser.add_argument("--to", choices=sorted(TARGETS), default="onnx", help="the target (default: onnx)")
     parser.add_argument("--out", metavar="DIR", help="where it goes (default: beside the bundle, named by the target)")
+    parser.add_argument("--weights", choices=WEIGHTS, help="number format of the weights in a GGUF file (default: f16)")
     given = parser.parse_args(arguments)
+    if given.weights is not None and given.to != "gguf":
+        raise InputError("--weights is for --to gguf", given.to, "Leave it out")
     began = time.monotonic()
     bundle = open_bundle(bundle_folder(given.bundle))
     out = Path(given.out) if given.out else beside(bundle, given.to)
     if out.exists():
         raise InputError(f"{out} must not exist", "something of that name", "Name another folder with --out")
-    figures = resolve(TARGETS[given.to])(bundle, out)
+    more = {} if given.weights is None else {"weights": given.weights}
+    figures = resolve(TARGETS[given.to])(bundle, out, **more)
     for output, error in figures.get("worst", {}).items():
         print(f"{output}: largest relative error {error:.1e} in {figures['cases']} runs of other sizes")
     if figures.get("real_rows") == 0:

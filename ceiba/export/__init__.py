@@ -6,6 +6,7 @@ To add one  write export/<target>.py with `(bundle, out) -> figures`, add one li
 
 from ceiba.export.bundle import export_onnx
 from ceiba.export.foreign import import_onnx
+from ceiba.export.gguf import export_gguf
 from ceiba.export.graph import onnx_bytes
 from ceiba.export.huggingface import export_huggingface
 from ceiba.export.parity import check_parity, parity_report
@@ -16,6 +17,7 @@ from ceiba.export.torch import export_torch
 __all__ = [
     "Probe",
     "check_parity",
+    "export_gguf",
     "export_huggingface",
     "export_onnx",
     "export_peft",

@@ -1,6 +1,6 @@
 """A folder that transformers opens: config.json, model.safetensors, and the tokenizer."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +40,54 @@ def export_huggingface(bundle: Bundle, out: Path) -> dict[str, Any]:
 
     Raises: BundleError for another network than a family has, or texts without a tokenizer of tokens.
     """
+    told = told_as_family(bundle)
+    family, network, field, is_language_model = told.family, told.network, told.field, told.is_language_model
+    kind = family.language_model if is_language_model else family.architecture
+    config = {"model_type": family.name, "architectures": [kind], **family.write(network), **special_ids(field)}
+    with write_folder(out, manifest=False) as folder:
+        write_json(folder / "config.json", config)
+        write_bytes(folder / "model.safetensors", save(told.tensors, {"format": "pt"}))
+        write_bytes(folder / "tokenizer.json", field.trained.encode())
+        write_json(folder / "tokenizer_config.json", tokenizer_config(field))
+        check(folder, told.own, network)
+    num_weights = sum(one.numel() for one in told.tensors.values())
+    return {"family": family.name, "parameters": num_weights, "left_out": told.left_out}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A bundle's network in the words of a family."""
+
+    family: Family
+    network: Network
+    field: TokenField
+    own: dict[str, Tensor]
+    """The weights by the names of the family's table."""
+    tensors: dict[str, Tensor]
+    """The same by foreign names, as the family's class with its head has them."""
+    is_language_model: bool
+    left_out: list[str]
+    """Targets whose heads no family has."""
+
+
+def told_as_family(bundle: Bundle) -> Told:
+    """The text encoder, or the whole language model, of a bundle, LoRA merged.
+
+    Raises: BundleError for another network than a family has, or texts without a tokenizer of tokens.
+    """
     model = open_model(bundle)
     merge_lora(model)
     field = text_field(bundle, model)
     network = described(model, field)
     family = family_of(network, field.shift)
     network = replace(network, family=family.name)
-    is_language_model = HEAD in {head.type for head in model.spec.heads.values()}
+    kinds = {name: head.type for name, head in model.spec.heads.items()}
     own = named(model)
-    table = family.weights(network)
-    tensors = foreign_weights(table, own, network)
-    if is_language_model:
+    tensors = foreign_weights(family.weights(network), own, network)
+    if is_language_model := HEAD in kinds.values():
         tensors = {name if name.startswith("lm_head.") else family.prefix + name: one for name, one in tensors.items()}
-    kind = family.language_model if is_language_model else family.architecture
-    config = {"model_type": family.name, "architectures": [kind], **family.write(network), **special_ids(field)}
-    with write_folder(out, manifest=False) as folder:
-        write_json(folder / "config.json", config)
-        write_bytes(folder / "model.safetensors", save(tensors, {"format": "pt"}))
-        write_bytes(folder / "tokenizer.json", field.trained.encode())
-        write_json(folder / "tokenizer_config.json", tokenizer_config(field))
-        check(folder, own, network)
-    left = [name for name, head in model.spec.heads.items() if head.type != HEAD]
-    return {"family": family.name, "parameters": sum(one.numel() for one in tensors.values()), "left_out": left}
+    left = [name for name, kind in kinds.items() if kind != HEAD]
+    return Told(family, network, field, own, tensors, is_language_model, left)
 
 
 def text_field(bundle: Bundle, model: Model) -> TokenField:
@@ -114,9 +140,10 @@ def family_of(network: Network, shift: int) -> Family:
 def plain(network: Network) -> Network:
     """The same with every width and number of heads told, as the configurations have them."""
     options = network.options
-    if network.places is not None:
-        return network
-    told = {"head_dim": options.head_dim or network.dim // options.heads, "kv_heads": options.kv_heads or options.heads}
+    told: dict[str, Any] = {"feed_forward": round(options.feed_forward * network.dim) / network.dim}
+    if network.places is None:
+        told |= {"head_dim": options.head_dim or network.dim // options.heads}
+        told |= {"kv_heads": options.kv_heads or options.heads}
     return replace(network, options=options.model_copy(update=told))
 
 
