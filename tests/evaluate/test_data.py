@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 import ceiba
-from ceiba.base.errors import DataError
+from ceiba.base.errors import DataError, InputError
 from ceiba.clean import Cleaner, StripSpec, StripSuffixSpec
+from ceiba.clean.numbers import ClipSpec
 from ceiba.evaluate import evaluate, evaluate_data, fit_baselines
 from ceiba.predict import Predictor
 from ceiba.read import ReadSpec, open_frame
@@ -63,3 +65,35 @@ def test_the_constant_is_that_of_the_training_rows(predictor: Predictor) -> None
 def test_rows_without_the_target_are_an_error(predictor: Predictor) -> None:
     with pytest.raises(DataError, match="'yes'"):
         evaluate_data(predictor, {"x": [1.0], "size": [1.0], "yess": ["no"]})
+
+
+def test_what_was_forgotten_is_told_row_by_row(predictor: Predictor) -> None:
+    """The model now answers `size` worse by two in half of the rows, and `yes` as before."""
+
+    def changed(parts: dict[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        found = dict(backend(parts))
+        found["size"] = found["size"] + np.where(np.arange(len(found["size"])) % 2, 2.0, 0.0)
+        return found
+
+    report = evaluate_data(replace(predictor, backend=changed), ROWS, origin=predictor)
+    size, yes = report["since"]["size"], report["since"]["yes"]
+    worse, before = (evaluate_data(one, ROWS)["metrics"]["test"]["size"] for one in (
+        replace(predictor, backend=changed), predictor
+    ))  # fmt: skip
+    assert size["value"] == pytest.approx(worse["rmse"]["value"] ** 2 - before["rmse"]["value"] ** 2, rel=1e-5)
+    assert size["low"] < size["value"] < size["high"]
+    assert size["origin"]["rmse"]["value"] == before["rmse"]["value"]
+    assert (size["verdict"], yes["verdict"], yes["value"]) == ("forgotten", "no clear difference", 0.0)
+    assert evaluate_data(predictor, ROWS, origin=replace(predictor, backend=changed))["since"]["size"]["verdict"] == (
+        "gained"
+    )
+    assert any("Since its origin, size squared error" in note for note in report["notes"])
+
+
+def test_models_without_a_common_answer_or_with_other_rows_are_refused(predictor: Predictor) -> None:
+    bare = replace(predictor, answers={"size": predictor.answers["size"]})
+    with pytest.raises(InputError, match="a target in common"):
+        evaluate_data(replace(predictor, answers={"yes": predictor.answers["yes"]}), ROWS, origin=bare)
+    less = replace(predictor, cleaner=Cleaner([ClipSpec(columns={"size": (0.0, 15.0)})]))
+    with pytest.raises(InputError, match="same truths of 'size'"):
+        evaluate_data(bare, ROWS, origin=less)
