@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ceiba.adapt import begin, open_origin
+from ceiba.adapt import begin
 from ceiba.base.files import hold
 from ceiba.base.memory import PeakMemory, give_back
 from ceiba.base.timing import Phases
@@ -26,6 +26,7 @@ from ceiba.recipe import (
     complete,
     known_fields,
     model_spec,
+    origin_of,
     output_layouts,
     read_recipe,
     thresholds_of,
@@ -103,7 +104,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     report["recipe"] = recipe.to_yaml(folder / "bundle")
     report["cost"] |= {"seconds": phases.total, "phases": phases.seconds, "parameters": model.num_parameters}
     report["cost"] |= {"trained_parameters": model.num_trained}
-    origin = None if recipe.origin is None else open_origin(recipe.origin)
+    origin = origin_of(recipe)
     if origin is not None:
         report["notes"].append(origin.note)
     report["cost"] |= {"peak_memory_bytes": memory.bytes, **trained.cost}
@@ -121,7 +122,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
 
 def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
-    known = known_fields(recipe, None if recipe.origin is None else open_origin(recipe.origin))
+    known = known_fields(recipe, origin_of(recipe))
     fields = fit_fields(
         splits.train, recipe.input_fields, recipe.output_fields, recipe.train.seed, recipe.shared_inputs,
         recipe.input_columns, known, recipe.lent,
@@ -138,8 +139,8 @@ def network(recipe: Recipe, fields: Fields) -> Model:
     """A complete recipe's network as training begins with it."""
     outputs = output_layouts(answers_of(recipe, fields), fields)
     model = build_model(model_spec(recipe), fields.layouts(), outputs, recipe.train.seed)
-    if recipe.origin is not None:
-        begin(model, open_origin(recipe.origin), recipe.adapt)
+    if (origin := origin_of(recipe)) is not None:
+        begin(model, origin, recipe.adapt)
     return model
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ceiba.adapt.new_tokens import weights_with_new_tokens
 from ceiba.adapt.origin import Origin, text_slots
 from ceiba.adapt.spec import FullSpec, LoraSpec
 from ceiba.base.errors import RecipeError, listed
@@ -18,7 +19,7 @@ def begin(model: Model, origin: Origin, spec: Any) -> None:
 
     Raises: RecipeError if nothing fits, or nothing is left to train.
     """
-    taken = origin.weights(model)
+    taken = weights_with_new_tokens(model, origin) if origin.more else origin.weights(model)
     if not taken:
         raise RecipeError("from must name a model with a part that this one has too", origin.name, "Leave model out")
     model.load_state_dict(taken, strict=False)

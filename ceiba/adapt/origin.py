@@ -14,7 +14,6 @@ from ceiba.bundle import Bundle, open_bundle
 from ceiba.encoders import Pretrained
 from ceiba.families import (
     FAMILIES,
-    FOREIGN,
     Adapter,
     Folder,
     Network,
@@ -29,7 +28,9 @@ from ceiba.families import (
 )
 from ceiba.fields import Field, Fields, TokenField
 from ceiba.fields.tokenizer_folder import read_folder
-from ceiba.layers import Transformer
+from ceiba.fields.tokenizers import FolderSpec
+from ceiba.fields.tokens import folder_tokens
+from ceiba.layers import FOREIGN, Transformer
 from ceiba.model import Model, open_model
 from ceiba.surgery import merge_lora
 
@@ -39,6 +40,8 @@ class Origin:
     """What another model has that a new one may take; `name` is how the recipe calls it."""
 
     name: str
+    more: tuple[str, ...]
+    """Tokens that the new model has beside the origin's."""
 
     @property
     def dim(self) -> int:
@@ -53,6 +56,11 @@ class Origin:
     @property
     def tokenizer(self) -> dict[str, Any] | None:
         """The tokenizer of its texts, as a recipe says it; None where its own fields are taken."""
+        return None
+
+    @property
+    def tokens(self) -> TokenField | None:
+        """Its own texts as tokens, without new ones; None where it has none."""
         return None
 
     @property
@@ -97,17 +105,17 @@ class Origin:
         raise NotImplementedError
 
 
-def open_origin(source: str | Path) -> Origin:
-    """A bundle, a run, a folder with config.json, or `owner/name@commit` on the hub.
+def open_origin(source: str | Path, more: tuple[str, ...] = ()) -> Origin:
+    """A bundle, a run, a folder with config.json, or `owner/name@commit` on the hub; with further tokens.
 
     Raises: InputError and its kinds for anything else.
     """
     path = Path(source)
     if any((folder / MANIFEST).is_file() for folder in (path, path / "bundle")):
-        return BundleOrigin(str(source), open_bundle(path))
+        return BundleOrigin(str(source), more, open_bundle(path))
     folder = open_folder(source)
     kind = ForeignOrigin if folder.config.get("model_type") in FOREIGN else FolderOrigin
-    return kind(str(source), folder)
+    return kind(str(source), more, folder)
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,11 @@ class FolderOrigin(Origin):
 
     @property
     def tokenizer(self) -> dict[str, Any]:
-        return {"type": "folder", "folder": str(self.folder.path)}
+        return {"type": "folder", "folder": str(self.folder.path), **({"more": self.more} if self.more else {})}
+
+    @property
+    def tokens(self) -> TokenField:
+        return folder_tokens(FolderSpec(folder=str(self.folder.path)))[0]
 
     @property
     def is_tied(self) -> bool | None:
@@ -235,7 +247,16 @@ class BundleOrigin(Origin):
     @cached_property
     def fields(self) -> dict[str, Field]:
         fields = Fields.from_json(self.bundle.fields_json, self.bundle.field_files())
-        return {**fields.inputs, **fields.outputs}
+        known = {**fields.inputs, **fields.outputs}
+        return {
+            name: one.with_tokens(self.more) if isinstance(one, TokenField) and self.more else one
+            for name, one in known.items()
+        }
+
+    @property
+    def tokens(self) -> TokenField | None:
+        fields = Fields.from_json(self.bundle.fields_json, self.bundle.field_files())
+        return next((one for one in fields.inputs.values() if isinstance(one, TokenField)), None)
 
     @property
     def language(self) -> TokenField | None:

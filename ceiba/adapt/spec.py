@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ceiba.base.spec import Spec, one_of
 from ceiba.surgery import LoraOptions
@@ -23,6 +23,18 @@ class FullSpec(Spec):
     """What the learning rate of a block is of that of the block above it."""
     own_dropout: bool = True
     """Whether the dropout that the network was trained with stays; without it a step takes a good deal less time."""
+    new_tokens: tuple[str, ...] = ()
+    """Words or marks that become tokens of their own, beside the origin's. Their vectors begin as the mean of all
+    others, so that what the network makes of old tokens stays as it is. Source: Hewitt 2021, "Initializing new word
+    embeddings for pretrained language models"."""
+
+    @field_validator("new_tokens")
+    @classmethod
+    def different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """New tokens must be told once, and hold something."""
+        if len(set(value)) < len(value) or "" in value:
+            raise ValueError("must hold different tokens")
+        return value
 
 
 class LoraSpec(LoraOptions):

@@ -1,6 +1,5 @@
 """Encoders `transformers`: networks that the package transformers builds, where Ceiba's layers have no map for them."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -8,38 +7,19 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from ceiba.base.errors import RecipeError, listed
-from ceiba.base.optional import require
 from ceiba.base.spec import Spec
 from ceiba.encoders.encoder import Encoder, Parts
 from ceiba.encoders.image_pixels import Pixels, token_map
 from ceiba.encoders.text_ids import in_order
 from ceiba.fields import ImageLayout, TextLayout
-from ceiba.layers import Tokens
-
-TO = "build a pre-trained network"
-BUILDERS: dict[str, Callable[[Any, Any], nn.Module]] = {
-    "t5": lambda package, config: package.T5EncoderModel(config).encoder,
-    "vit": lambda package, config: package.ViTModel(config, add_pooling_layer=False),
-    "resnet": lambda package, config: package.ResNetModel(config),
-}
-"""`model_type` → the network without heads, of a closed set: no code of a folder's is ever run."""
+from ceiba.layers import FOREIGN, Tokens, build_foreign
 
 
 def read_config(value: dict[str, Any]) -> dict[str, Any]:
     """A config.json of a known family. Raises: ValueError for another one."""
-    if value.get("model_type") not in BUILDERS:
-        raise ValueError(f"must have a known model_type: {listed(BUILDERS)}. Got {value.get('model_type')!r}")
+    if value.get("model_type") not in FOREIGN:
+        raise ValueError(f"must have a known model_type: {listed(FOREIGN)}. Got {value.get('model_type')!r}")
     return value
-
-
-def build_network(config: dict[str, Any]) -> nn.Module:
-    """The network that a configuration describes, with weights by chance.
-
-    Raises: MissingPackage without transformers.
-    """
-    package = require("transformers", "hf", TO)
-    kind = config["model_type"]
-    return BUILDERS[kind](package, package.AutoConfig.for_model(**config))
 
 
 class Pretrained(Encoder):
@@ -71,7 +51,7 @@ class TextPretrained(Pretrained):
 
     def __init__(self, spec: TextPretrainedSpec):
         super().__init__()
-        self.net = build_network(spec.config)
+        self.net = build_foreign(spec.config)
 
     def forward(self, parts: Parts) -> Tokens:
         ids = parts["ids"].long()
@@ -109,7 +89,7 @@ class ImagePretrained(Pretrained):
     def __init__(self, spec: ImagePretrainedSpec, layout: ImageLayout):
         super().__init__()
         told = ImageLayout(layout.height, layout.width, layout.channels, spec.mean, spec.std)
-        self.pixels, self.net = Pixels(told), build_network(spec.config)
+        self.pixels, self.net = Pixels(told), build_foreign(spec.config)
 
     def forward(self, parts: Parts) -> Tokens:
         values: Tensor = self.net(pixel_values=self.pixels(parts["pixels"])).last_hidden_state

@@ -68,7 +68,7 @@ def fit_beside(
     if spans := tuple(name for name, answer in answers.items() if answer.kind == "span"):
         return Beside(partial(SpanBaselines, spans))
     if written := tuple(name for name, answer in answers.items() if answer.kind == "sequence"):
-        repeated = sequence_baselines(written, fields)
+        repeated = sequence_baselines(written, fields, train)
         return Beside() if repeated is None else Beside(lambda: repeated)
     if any(answer.kind == "tags" for answer in answers.values()):
         return Beside(partial(fit_tag_baselines, train, fields))

@@ -1,7 +1,9 @@
 """Texts that were written beside the true ones, and the baseline that repeats what it was given."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from ceiba.metrics import chrf_counts, rouge_l
 from ceiba.read import Frame
 
 Array = NDArray[Any]
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+LOOKED_AT = 200
+"""Texts that tell whether most have several sentences."""
 
 
 def true_texts(frame: Frame, name: str) -> list[str | None]:
@@ -52,26 +57,44 @@ def sequence_truth(
     return known, row_counts(answer.texts(logits, field.decode), truths)
 
 
+def first_sentence(text: str) -> str:
+    """A text up to its first mark that ends a sentence before a blank, or whole where there is none."""
+    return SENTENCE_END.split(text.strip(), maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class SequenceBaselines:
-    """The first text among the inputs, as it stands."""
+    """The first text among the inputs, as it stands; and, of longer ones, its first sentence, which tells most of what
+    a news item or an abstract says. Source: Nallapati et al. 2017, arXiv:1611.04230, section 4.4 (Lead)."""
 
     names: tuple[str, ...]
     source: str
     """The column that is repeated."""
+    leads: bool = False
+    """Whether its texts have several sentences."""
     notes: tuple[str, ...] = ()
 
     def scores(self, frame: Frame) -> dict[str, dict[str, Array]]:
-        """{"constant": {output: counts of every row}}."""
+        """{"constant" | "quick": {output: counts of every row}}."""
         given = [text for column in frame.column(self.source) for text in as_texts(column)]
-        return {"constant": {name: row_counts(given, true_texts(frame, name)) for name in self.names}}
+        texts = {"constant": given, **({"quick": [first_sentence(text) for text in given]} if self.leads else {})}
+        return {
+            kind: {name: row_counts(one, true_texts(frame, name)) for name in self.names} for kind, one in texts.items()
+        }
 
     def about(self) -> Mapping[str, Mapping[str, Any]]:
-        """{output: {"constant": what it is}}."""
-        return {name: {"constant": {"model": f"'{self.source}' as it stands"}} for name in self.names}
+        """{output: {"constant" | "quick": what it is}}."""
+        told = {"constant": {"model": f"'{self.source}' as it stands"}}
+        if self.leads:
+            told["quick"] = {"model": f"the first sentence of '{self.source}'"}
+        return dict.fromkeys(self.names, told)
 
 
-def sequence_baselines(names: tuple[str, ...], fields: Fields) -> SequenceBaselines | None:
-    """The baseline, where a text is among the inputs."""
+def sequence_baselines(names: tuple[str, ...], fields: Fields, train: Frame) -> SequenceBaselines | None:
+    """The baselines, where a text is among the inputs."""
     sources = [fields.column(name) for name, one in fields.inputs.items() if one.kind == "text"]
-    return SequenceBaselines(names, sources[0]) if sources else None
+    if not sources:
+        return None
+    some = [text for column in islice(train.column(sources[0]), 1) for text in as_texts(column)[:LOOKED_AT]]
+    long = sum(first_sentence(text) != text.strip() for text in some)
+    return SequenceBaselines(names, sources[0], 2 * long > len(some))

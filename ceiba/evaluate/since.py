@@ -55,11 +55,11 @@ def compared(now: Scored, then: Scored, name: str, seed: int) -> dict[str, Any]:
     values = [per_row(one.kind, one.truth, one.scores, metric, one.threshold) for one in (now, then)]
     known = then.known()
     found = figures(known.kind, known.truth, known.scores, known.threshold, seed=seed, labels=known.labels)
-    difference = paired_difference(values[0], values[1], seed=seed) or {}
+    difference: dict[str, Any] = dict(paired_difference(values[0], values[1], seed=seed) or {})
     return {"origin": dict(found), "metric": metric, **difference, "verdict": verdict_of(metric, difference)}
 
 
-def verdict_of(metric: str, difference: Mapping[str, float]) -> str:
+def verdict_of(metric: str, difference: Mapping[str, Any]) -> str:
     """forgotten, gained, or no clear difference."""
     is_lower = metric not in METRICS or METRICS[metric].better == "lower"  # an error, as the squared one
     low, high = difference.get("low", 0.0), difference.get("high", 0.0)

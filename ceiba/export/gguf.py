@@ -17,6 +17,7 @@ from ceiba.export.huggingface import HEAD, Told, told_as_family
 from ceiba.families import Network
 from ceiba.fields.tokens import TokenField
 from ceiba.layers import RotaryPositionsSpec
+from ceiba.layers.positions import LinearScalingSpec, Llama3ScalingSpec
 
 Weights = Literal["f32", "f16", "q8_0"]
 Array = NDArray[Any]
@@ -106,8 +107,8 @@ def _tensors(told: Told, gguf: Any) -> dict[str, Array]:
             value = _interleaved(name, value, told.network)
         found[names.get_name(name, (".weight", ".bias"))] = value
     positions = told.network.options.positions
-    if isinstance(positions, RotaryPositionsSpec) and getattr(positions.scaling, "type", "") == "llama3":
-        found["rope_freqs.weight"] = _slowing(told.network, positions)
+    if isinstance(positions, RotaryPositionsSpec) and isinstance(positions.scaling, Llama3ScalingSpec):
+        found["rope_freqs.weight"] = _slowing(told.network, positions.theta, positions.scaling)
     return found
 
 
@@ -121,11 +122,11 @@ def _interleaved(name: str, value: Array, network: Network) -> Array:
     return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(value.shape))
 
 
-def _slowing(network: Network, positions: RotaryPositionsSpec) -> Array:
+def _slowing(network: Network, theta: float, scaling: Llama3ScalingSpec) -> Array:
     """How many times each pair is turned more slowly than without scaling."""
     head_dim = network.options.head_dim or network.dim // network.options.heads
-    rates = 1.0 / positions.theta ** (torch.arange(0, head_dim, 2).float() / head_dim)
-    found: Array = (rates / positions.scaling.rates(rates)).numpy()
+    rates = 1.0 / theta ** (torch.arange(0, head_dim, 2).float() / head_dim)
+    found: Array = (rates / scaling.rates(rates)).numpy()
     return found
 
 
@@ -155,7 +156,7 @@ def _add_options(writer: Any, network: Network, field: TokenField, gguf: Any) ->
     writer.add_value_length(head_dim)
     writer.add_rope_dimension_count(head_dim)
     writer.add_rope_freq_base(options.positions.theta)
-    if getattr(options.positions.scaling, "type", "") == "linear":
+    if isinstance(options.positions.scaling, LinearScalingSpec):
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(options.positions.scaling.factor)
 

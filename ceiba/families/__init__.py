@@ -7,11 +7,12 @@ from ceiba.base.errors import RecipeError, listed
 from ceiba.families.bert import BERT, DISTILBERT, ROBERTA
 from ceiba.families.family import Family, Network
 from ceiba.families.folder import Folder, open_folder
-from ceiba.families.foreign import FOREIGN, foreign_dim, foreign_encoder, foreign_network_weights, image_options
+from ceiba.families.foreign import foreign_dim, foreign_encoder, foreign_network_weights, image_options
 from ceiba.families.gpt2 import GPT2
 from ceiba.families.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from ceiba.families.peft import Adapter, adapter_files, read_adapter
 from ceiba.families.weights import foreign_weights, own_weights
+from ceiba.layers import FOREIGN
 
 FAMILIES: dict[str, Family] = {one.name: one for one in (BERT, ROBERTA, DISTILBERT, GPT2, LLAMA, MISTRAL, QWEN2, QWEN3)}
 """`model_type` of a config.json → the family."""
@@ -38,7 +39,6 @@ def network_of(folder: Folder) -> Network:
 
 __all__ = [
     "FAMILIES",
-    "FOREIGN",
     "Adapter",
     "Family",
     "Folder",

@@ -1,6 +1,5 @@
 """Families that Ceiba's layers have no map for: the package transformers builds them as encoders."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -8,36 +7,13 @@ from torch import Tensor
 from ceiba.base.errors import DataError, listed
 from ceiba.base.optional import require
 from ceiba.families.folder import Folder, read_json
+from ceiba.layers import FOREIGN
 
 LEFT_OUT = ("auto_map", "_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype")
 """Keys of config.json that describe no network."""
 PREPROCESSOR = "preprocessor_config.json"
 GREY = 0.5
 LACKING = ("missing_keys", "mismatched_keys")
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """One such family."""
-
-    kind: str
-    """text or image."""
-    width: str
-    """The key of config.json that holds the width of its tokens; of a list, the last."""
-    architecture: str
-    """The class of transformers that opens it."""
-    part: str = ""
-    """The part of it that is the encoder; nothing: all of it."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """What it is opened with."""
-
-
-FOREIGN = {
-    "t5": Foreign("text", "d_model", "T5EncoderModel", "encoder"),
-    "vit": Foreign("image", "hidden_size", "ViTModel", options={"add_pooling_layer": False}),
-    "resnet": Foreign("image", "hidden_sizes", "ResNetModel"),
-}
-"""`model_type` → the family."""
 
 
 def foreign_dim(folder: Folder) -> int:

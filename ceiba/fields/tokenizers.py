@@ -234,6 +234,8 @@ class FolderSpec(TokenizerSpec):
     """Where it lies; a relative path is taken from the recipe's folder."""
     template: bool = True
     """Whether a text is put into the tokenizer's own frame, such as [CLS] ... [SEP]; a language model does without."""
+    more: tuple[str, ...] = ()
+    """Further tokens, whose ids follow the tokenizer's own."""
 
 
 def _bert_normalizer(lowercase: bool) -> normalizers.Normalizer:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from ceiba.base.errors import RecipeError
@@ -117,6 +117,23 @@ class TokenField(Field):
         text: str = self.tokenizer.decode(own, skip_special_tokens=not keep_special)
         return text
 
+    def with_tokens(self, tokens: Sequence[str]) -> Self:
+        """The same with further tokens, whose ids follow those of its own; a text that spells one holds it whole.
+
+        Raises: RecipeError for one that it has, or that would not be read back as it is written.
+        """
+        tokenizer = Tokenizer.from_str(self.trained)
+        first = tokenizer.get_vocab_size()
+        known = tokenizer.get_vocab()
+        tokenizer.add_tokens([AddedToken(token, normalized=False) for token in tokens])
+        for place, token in enumerate(tokens):
+            ids = tokenizer.encode(token, add_special_tokens=False).ids
+            if token in known or ids != [first + place] or tokenizer.decode(ids) != token:
+                do = "Leave it out, or spell it otherwise"
+                raise RecipeError("A new token must be new, and be read back as it is written", repr(token), do)
+        vocab = max(self.vocab, tokenizer.get_vocab_size() + self.shift)
+        return dataclasses.replace(self, trained=tokenizer.to_str(), vocab=vocab)
+
     @property
     def unknown(self) -> int | None:
         """The id of what has no token; nothing where everything has."""
@@ -210,7 +227,7 @@ def fit_tokens(
     sample = Sample(SAMPLE_TEXTS, seed)
     pairs = any(is_pair(chunk.type) for chunk in islice(column, 1))
     if isinstance(options, FolderSpec):
-        field, most = _from_folder(options)
+        field, most = folder_tokens(options)
         for _ in _texts(column, sample):
             pass
     else:
@@ -246,7 +263,7 @@ def as_written(field: TokenField, max_tokens: int | None = None) -> TokenField:
     return dataclasses.replace(field, max_tokens=max_tokens or field.max_tokens + 1, written=True)
 
 
-def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:
+def folder_tokens(options: FolderSpec) -> tuple[TokenField, int]:
     """The field of a folder's tokenizer, and how many tokens a row may have for it."""
     found = read_folder(Path(options.folder))
     ids = Tokenizer.from_str(found.tokenizer).get_vocab()
@@ -254,7 +271,7 @@ def _from_folder(options: FolderSpec) -> tuple[TokenField, int]:
     roles = {role: ids[token] + shift for role, token in found.special.items()}
     field = TokenField(
         options, MOST_TOKENS, found.tokenizer, found.vocab + shift, shift, roles, chat_template=found.template
-    )
+    ).with_tokens(options.more)
     return field, min(found.most_tokens or MOST_TOKENS, 2 * MOST_TOKENS)
 
 

@@ -18,6 +18,7 @@ from ceiba.heads.next_token import NextTokenSpec as NextTokenSpec
 from ceiba.heads.next_token import TokenHead as TokenHead
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
 from ceiba.heads.sequence import Sequence as Sequence
+from ceiba.heads.sequence import SequenceGruSpec as SequenceGruSpec
 from ceiba.heads.sequence import SequenceSpec as SequenceSpec
 from ceiba.heads.span import Span as Span
 from ceiba.heads.span import SpanSpec as SpanSpec
@@ -33,5 +34,6 @@ HEADS: dict[str, type[Spec]] = {
     "tags": TagsSpec,
     "span": SpanSpec,
     "sequence": SequenceSpec,
+    "sequence_gru": SequenceGruSpec,
 }
 """Name → spec."""

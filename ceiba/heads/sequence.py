@@ -9,18 +9,60 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ceiba.base.errors import RecipeError
-from ceiba.base.spec import one_of
+from ceiba.base.spec import Spec, one_of
 from ceiba.heads.head import OutputLayout
 from ceiba.heads.next_token import TokenHead
 from ceiba.heads.search import beam_search
-from ceiba.layers import POSITIONS, Decoder, Dropout, LearnedPositionsSpec, TokenEmbedding, Tokens, TransformerOptions
+from ceiba.layers import (
+    POSITIONS,
+    Decoder,
+    Dropout,
+    GruDecoder,
+    LearnedPositionsSpec,
+    TokenEmbedding,
+    Tokens,
+    TransformerOptions,
+)
 from ceiba.layers.attention import MASKED_SCORE
 
 ROWS_AT_ONCE = 128
 """Rows whose texts are written together: short ones need not wait for the longest of all."""
 
 
-class SequenceSpec(TransformerOptions):
+class WritingSpec(Spec):
+    """What all heads that write a text have in common."""
+
+    type: str
+    """The head."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of features dropped from token vectors, between layers and before the answer while training."""
+    table: Literal["own", "input"] = "own"
+    """Whose token vectors it reads and answers with: its own, or those of the input that has the same tokens; so it is
+    where the output says `share`. Source: Press & Wolf 2017, arXiv:1608.05859."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """Share of the target's certainty that is spread evenly over all tokens, while training."""
+    beams: int = Field(5, ge=1)
+    """Beginnings that are kept while a text is written; 1: the most probable token at every step."""
+    length_penalty: float = Field(0.6, ge=0)
+    """α of the power of its length by which a text's score is divided: more makes longer texts."""
+
+    @property
+    def std(self) -> float | None:
+        """Deviation of new token vectors; None: 1/√dim."""
+        return None
+
+    def inner(self, dim: int, most: int) -> tuple[nn.Module | None, Decoder | GruDecoder]:
+        """What tells tokens their place, and the decoder, for texts of at most so many tokens."""
+        raise NotImplementedError
+
+    def build(self, output: OutputLayout, dim: int, members: int) -> "Sequence":
+        if members:
+            rule = f"{self.type} must not answer for an ensemble"
+            raise RecipeError(rule, f"{members} members", "Use another encoder")
+        return Sequence(self, output, dim)
+
+
+class SequenceSpec(TransformerOptions, WritingSpec):
     """A Transformer decoder: each token from those before it and, by cross-attention, from the inputs' tokens.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762; label smoothing: Szegedy et al. 2015, arXiv:1512.00567, section 7.
@@ -33,22 +75,25 @@ class SequenceSpec(TransformerOptions):
     """How tokens know their place: none, learned, sinusoidal or rotary."""
     causal: Literal[True] = True
     """A text is written forward."""
-    table: Literal["own", "input"] = "own"
-    """Whose token vectors it reads and answers with: its own, or those of the input that has the same tokens; so it is
-    where the output says `share`. Source: Press & Wolf 2017, arXiv:1608.05859."""
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    """Share of the target's certainty that is spread evenly over all tokens, while training."""
-    beams: int = Field(5, ge=1)
-    """Beginnings that are kept while a text is written; 1: the most probable token at every step."""
-    length_penalty: float = Field(0.6, ge=0)
-    """α of the power of its length by which a text's score is divided: more makes longer texts."""
 
-    def build(self, output: OutputLayout, dim: int, members: int) -> "Sequence":
-        if members:
-            raise RecipeError("sequence must not answer for an ensemble", f"{members} members", "Use another encoder")
+    def inner(self, dim: int, most: int) -> tuple[nn.Module | None, Decoder | GruDecoder]:
         if self.window is not None or self.drop_path or self.init != "torch":
             raise RecipeError("sequence has neither window, drop_path nor init", "one of them", "Leave it out")
-        return Sequence(self, output, dim)
+        return self.positions.build(dim, most, self.std), Decoder(dim, self)
+
+
+class SequenceGruSpec(WritingSpec):
+    """A recurrent decoder: each token from a state of those before it and, by additive attention, from the inputs'
+    tokens. Source: Bahdanau et al. 2015, arXiv:1409.0473."""
+
+    type: Literal["sequence_gru"] = "sequence_gru"
+    layers: int = Field(1, ge=1)
+    """Recurrent layers, one above another; the topmost asks the inputs."""
+    width: int | None = Field(None, ge=1)
+    """Numbers of a state; nothing: as many as a token has."""
+
+    def inner(self, dim: int, most: int) -> tuple[nn.Module | None, Decoder | GruDecoder]:
+        return None, GruDecoder(dim, self.width or dim, self.layers, self.dropout)
 
 
 class Sequence(TokenHead):
@@ -59,14 +104,14 @@ class Sequence(TokenHead):
     per_token = False
     writes = True
 
-    def __init__(self, spec: SequenceSpec, output: OutputLayout, dim: int):
+    def __init__(self, spec: WritingSpec, output: OutputLayout, dim: int):
         super().__init__(dim, output.classes, True, spec.label_smoothing, 0.0)
         self.tied = spec.table == "input"
         self.end, self.most = output.end, output.max_tokens
         self.beams, self.length_penalty = spec.beams, spec.length_penalty
         self.embedding = None if self.tied else TokenEmbedding(output.classes, dim, spec.std)
-        self.positions: nn.Module | None = spec.positions.build(dim, output.max_tokens, spec.std)
-        self.input_dropout, self.decoder = Dropout(spec.dropout), Decoder(dim, spec)
+        self.positions, decoder = spec.inner(dim, output.max_tokens)
+        self.input_dropout, self.decoder = Dropout(spec.dropout), decoder
 
     def _table(self, table: Float[Tensor, "vocab dim"] | None) -> Float[Tensor, "vocab dim"]:
         if self.embedding is not None:

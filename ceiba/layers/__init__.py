@@ -11,6 +11,8 @@ from ceiba.layers.decoder import Decoder
 from ceiba.layers.dense import ACTIVATIONS, NORMS, Activation, Dense, MemberLinear, Mlp, Norm
 from ceiba.layers.embedding import CategoryEmbedding, TokenEmbedding
 from ceiba.layers.ensemble import EnsembleLinear
+from ceiba.layers.foreign import FOREIGN, build_foreign
+from ceiba.layers.gru_decoder import GruDecoder
 from ceiba.layers.norm import BatchNorm1d, BatchNorm2d, token_norm
 from ceiba.layers.numbers import PeriodicNumbers, PiecewiseNumbers, PlainNumbers, ScalarNumbers
 from ceiba.layers.positions import POSITIONS, LearnedPositionsSpec, Positions, RotaryPositionsSpec
@@ -21,6 +23,7 @@ from ceiba.layers.transformer import Transformer, TransformerBlock, TransformerO
 
 __all__ = [
     "ACTIVATIONS",
+    "FOREIGN",
     "NORMS",
     "POSITIONS",
     "Activation",
@@ -33,6 +36,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "EnsembleLinear",
+    "GruDecoder",
     "LayerMemory",
     "LearnedPositionsSpec",
     "LinearChain",
@@ -59,6 +63,7 @@ __all__ = [
     "TransformerOptions",
     "WeightedBag",
     "attend",
+    "build_foreign",
     "join_tokens",
     "one_token",
     "pool",

@@ -5,7 +5,7 @@ To add one  a setting belongs to the room that it configures; nothing is added h
 
 from ceiba.recipe.check import check_recipe, json_schema, read_recipe, with_values
 from ceiba.recipe.complete import answers_of, complete, model_spec, output_layouts, thresholds_of
-from ceiba.recipe.origin import known_fields
+from ceiba.recipe.origin import known_fields, origin_of
 from ceiba.recipe.space import applies, check_space, default_space, in_order
 from ceiba.recipe.spec import InputSpec, NetworkSpec, OutputSpec, Recipe
 from ceiba.recipe.tune import TuneSpec
@@ -26,6 +26,7 @@ __all__ = [
     "json_schema",
     "known_fields",
     "model_spec",
+    "origin_of",
     "output_layouts",
     "read_recipe",
     "thresholds_of",

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ceiba.adapt import open_origin
 from ceiba.answers import (
     Answer,
     BinaryAnswer,
@@ -23,7 +22,7 @@ from ceiba.heads import OutputLayout
 from ceiba.model import ModelSpec
 from ceiba.read import Frame
 from ceiba.recipe.language import complete_language
-from ceiba.recipe.origin import with_origin, with_tokenizer
+from ceiba.recipe.origin import origin_of, with_origin, with_tokenizer
 from ceiba.recipe.sequence import with_written
 from ceiba.recipe.spec import AUTO, HEAD_OF_KIND, InputSpec, OutputSpec, Recipe, group_of
 from ceiba.trunks import TRUNKS
@@ -32,6 +31,7 @@ DEFAULT_ENCODERS = {"image": "cnn", "words": "lstm"}
 HEAD_ANSWERS = {
     "regression": "number", "binary": "binary", "classes": "classes", "labels": "labels",
     "next_token": "text", "masked": "text", "tags": "tags", "span": "span", "sequence": "sequence",
+    "sequence_gru": "sequence",
 }  # fmt: skip
 NGRAMS = "ngrams"
 BAG = "bag"
@@ -44,7 +44,7 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
     """
     targets = list(recipe.outputs)
     _known_columns(recipe, frame)
-    origin = None if recipe.origin is None else open_origin(recipe.origin)
+    origin = origin_of(recipe)
     if origin is not None:
         recipe = with_origin(recipe, origin)
     if recipe.language is not None:

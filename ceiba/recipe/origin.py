@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from ceiba.adapt import ADAPT, Origin
+from ceiba.adapt import ADAPT, Origin, open_origin
 from ceiba.base.errors import RecipeError
 from ceiba.encoders import ENCODERS
 from ceiba.fields import FIELDS, ChatSpec, Field, ImageSpec, TextSpec, TokenField
@@ -11,6 +11,12 @@ from ceiba.trunks import TRUNKS
 
 Column = TypeVar("Column", bound=ColumnSpec)
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
+
+
+def origin_of(recipe: Recipe) -> Origin | None:
+    """What a recipe begins with, with the tokens that it adds."""
+    more = getattr(recipe.adapt, "new_tokens", ())
+    return None if recipe.origin is None else open_origin(recipe.origin, more)
 
 
 def with_origin(recipe: Recipe, origin: Origin) -> Recipe:

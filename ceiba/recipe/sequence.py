@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ceiba.base.errors import RecipeError
+from ceiba.base.errors import RecipeError, listed
 from ceiba.base.optional import require
 from ceiba.fields import TextSpec
 from ceiba.fields.tokenizers import END, BpeSpec, FolderSpec, LearntSpec
 from ceiba.recipe.spec import InputSpec, OutputSpec
 
-HEAD = "sequence"
+HEADS = ("sequence", "sequence_gru")
 
 
 def with_written(
@@ -22,13 +22,15 @@ def with_written(
     """
     inputs, outputs = dict(inputs), dict(outputs)
     for name, one in outputs.items():
-        if one.head.type != HEAD:
+        if one.head.type not in HEADS:
             if one.share is not None:
-                raise RecipeError(f"outputs.{name}: share is for the head sequence", one.head.type, "Leave it out")
+                raise RecipeError(
+                    f"outputs.{name}: share is for the heads {listed(HEADS)}", one.head.type, "Leave it out"
+                )
             continue
         require("sacrebleu", "translation", "measure texts that are written")
         if not isinstance(one.field, TextSpec):
-            raise RecipeError(f"outputs.{name} must be a text for {HEAD}", one.kind, "Use type: text")
+            raise RecipeError(f"outputs.{name} must be a text for {one.head.type}", one.kind, "Use type: text")
         update = {"written": True}
         if one.share is None:
             field = one.field.model_copy(update={**update, "tokenizer": _ended(one.field)})

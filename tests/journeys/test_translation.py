@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pyarrow.csv as csv
+import pyarrow.parquet as pq
 import pytest
 import sacrebleu
 
@@ -13,6 +14,7 @@ from ceiba.base.errors import RecipeError
 from ceiba.cli import main
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "multi30k_en_de"
+PAPERS = DATA.with_name("scitldr")
 WORDS = {"red": "rot", "old": "alt", "big": "Groß", "car": "Auto", "dog": "Hund", "sea": "Meer", "tea": "Tee"}
 
 
@@ -40,7 +42,7 @@ def recipe(**output: object) -> dict[str, object]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("output", [{}, {"share": "en"}])
+@pytest.mark.parametrize("output", [{}, {"share": "en"}, {"head": {"type": "sequence_gru", "dropout": 0.0}}])
 def test_a_toy_language_is_learnt(tmp_path: Path, output: dict[str, object]) -> None:
     run = ceiba.train(recipe(**output), out=tmp_path / "run")
     measured = run.report["metrics"]["test"]["de"]
@@ -59,7 +61,7 @@ def test_a_toy_language_is_learnt(tmp_path: Path, output: dict[str, object]) -> 
         assert alone["de"] == one["de"]
         assert alone["de_score"] == pytest.approx(one["de_score"], abs=1e-4)
     shared = [name for name in predictor.backend.model.state_dict() if "embedding" in name]
-    assert len(shared) == (1 if output else 2)
+    assert len(shared) == (1 if "share" in output else 2)
 
 
 def test_captions_are_learnt_from_two_files_of_lines(
@@ -91,6 +93,26 @@ def test_captions_are_learnt_from_two_files_of_lines(
     capsys.readouterr()
     assert main(["export", "run", "--to", "onnx", "--out", "exported"]) == 1
     assert "written token by token" in capsys.readouterr().err
+
+
+def test_abstracts_are_told_in_a_sentence_beside_their_own_first_one(tmp_path: Path) -> None:
+    if not PAPERS.is_dir():
+        pytest.skip("needs scitldr")
+    own = Path(__file__).resolve().parents[2] / "recipes" / "scitldr.yaml"
+    for part, count in (("train", 48), ("dev", 12), ("test", 12)):
+        pq.write_table(pq.read_table(PAPERS / f"{part}.parquet").slice(0, count), tmp_path / f"{part}.parquet")
+    short = [
+        "train.epochs=2", "train.threads=1", "train.precision=fp32", "model.dim=32", "inputs.article.encoder.width=32",
+        "inputs.article.tokenizer.vocab=500", "inputs.article.max_tokens=64", "outputs.summary.max_tokens=16",
+        "outputs.summary.head.beams=2", *(f"data.{key}={tmp_path}/{part}.parquet" for key, part in (
+            ("train", "train"), ("valid", "dev"), ("test", "test"))),
+    ]  # fmt: skip
+    report = ceiba.train(own, out=tmp_path / "run", overrides=short).report
+    assert 0 <= report["metrics"]["test"]["summary"]["rouge_l"]["value"] <= 1
+    beside = report["baselines"]["test"]["summary"]
+    assert beside["quick"]["rouge_l"]["value"] > beside["constant"]["rouge_l"]["value"] > 0.05
+    assert report["baseline_models"]["summary"]["quick"]["model"] == "the first sentence of 'article'"
+    assert ceiba.open(tmp_path / "run").predict({"article": "We show a new net."})["summary_score"] < 0
 
 
 @pytest.mark.parametrize(
