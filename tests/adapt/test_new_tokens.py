@@ -16,7 +16,7 @@ from ceiba.recipe import complete, read_recipe
 from ceiba.run import encode, network
 
 TEXT = "the team wins the game and the bank has the oil of the cup\n" * 40
-NEW = ["<tool>", "naïve"]
+NEW = ["<tool>", "铜价"]
 FIT = {"epochs": 1, "steps": 2, "batch_rows": 4, "threads": 1, "precision": "fp32"}
 
 
@@ -45,8 +45,8 @@ def language(tmp_path: Path) -> dict[str, Any]:
 def compare(recipe: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, TokenField, TokenField]:
     """Logits of an old text before and after the new tokens came, and both fields."""
     (old, before), (new, after) = begun(recipe), begun({**recipe, "adapt": {"type": "full", "new_tokens": NEW}})
-    ids = torch.tensor(before.token_ids(["the game of the bank", "team wins oil cup the"]))
-    assert torch.equal(ids, torch.tensor(after.token_ids(["the game of the bank", "team wins oil cup the"])))
+    ids = torch.tensor(before.token_ids(["the game of the bank team wins oil"]))
+    assert torch.equal(ids, torch.tensor(after.token_ids(["the game of the bank team wins oil"])))
     with torch.inference_mode():
         return old({"text.ids": ids.int()})["text"], new({"text.ids": ids.int()})["text"], before, after
 
@@ -57,10 +57,10 @@ def check(old: torch.Tensor, new: torch.Tensor, before: TokenField, after: Token
     assert torch.equal(new[..., :first], old[..., :first])
     torch.testing.assert_close(new[..., first], old[..., 1:first].mean(-1))
     torch.testing.assert_close(new[..., first + 1], old[..., 1:first].mean(-1))
-    (ids,) = after.token_ids(["the <tool> naïve"])
+    (ids,) = after.token_ids(["the <tool> 铜价"])
     assert [one for one in ids if one >= first] == [first, first + 1]
-    assert after.decode([first, first + 1]).split() == NEW
-    assert all(one < first for one in before.token_ids(["the <tool> naïve"])[0])
+    assert after.decode([first, first + 1]).replace(" ", "") == "".join(NEW)
+    assert all(one < first for one in before.token_ids(["the <tool> 铜价"])[0])
 
 
 def test_beside_a_folder_whose_table_has_rows_to_spare(
@@ -80,18 +80,17 @@ def test_beside_a_bundle(tied: bool, language: dict[str, Any], tmp_path: Path) -
     check(*compare({**language, "from": str(tmp_path / "run")}))
 
 
-@pytest.mark.parametrize(("tokens", "says"), [(["the"], "must be new"), (["a", "a"], "must hold different tokens")])
+@pytest.mark.parametrize(("tokens", "says"), [(["team"], "must be new"), (["a", "a"], "must hold different tokens")])
 def test_what_is_no_new_token_is_refused(
     tokens: list[str], says: str, pretrained: Callable[[str], Path], language: dict[str, Any]
 ) -> None:
     folder = pretrained("gpt2")
-    tokens = ["team" if one == "the" else one for one in tokens]  # which the folder's tokenizer has
     with pytest.raises(RecipeError, match=says):
         begun({**language, "from": str(folder), "adapt": {"type": "full", "new_tokens": tokens}})
 
 
 def test_a_model_without_tokens_is_refused(language: dict[str, Any], tmp_path: Path) -> None:
-    rows = {"x": [float(number) for number in range(40)], "y": [float(number % 7) for number in range(40)]}
+    rows = {"x": [number % 11 / 3 for number in range(40)], "y": [float(number % 7) for number in range(40)]}
     recipe: dict[str, Any] = {"data": {"train": rows}, "outputs": {"y": "number"}, "train": {**FIT, "steps": 1}}
     ceiba.train({**recipe, "evaluate": {"baselines": False}}, out=tmp_path / "run")
     adapt = {"type": "full", "new_tokens": ["a"]}

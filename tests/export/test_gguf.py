@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers
 TEXT = "The raven sat upon the bust, and the bust sat upon the door; naïve café, 日本 42!\n" * 8
 NETWORKS: dict[str, dict[str, Any]] = {
     "llama": {"kv_heads": 2},
-    "llama3": {"positions": {"type": "rotary", "scaling": {"type": "llama3", "factor": 4, "places": 16}}},
+    "llama3": {"positions": {"type": "rotary", "scaling": {"type": "llama3", "factor": 4, "places": 64}}},
     "linear": {"positions": {"type": "rotary", "scaling": {"type": "linear", "factor": 2}}},
     "qwen2": {"bias": ["query_key_value"], "kv_heads": 2},
     "qwen3": {"qk_norm": True, "head_dim": 128},  # which transformers takes for granted in a GGUF file
@@ -95,11 +95,12 @@ def test_scaled_turns_are_told(kind: str, bundle_of: Callable[[str], Bundle], tm
     if kind == "linear":
         told = meta(path)
         assert (told["llama.rope.scaling.type"], told["llama.rope.scaling.factor"]) == ("linear", 2.0)
-    else:  # 16 places: turns of 2π places and less are fast or between, the slowest is 4 times slower
+    else:  # within 64 places: ten turns are fast, one and three between, less is slow
         slowing = values(path)["rope_freqs.weight"]
         assert slowing.shape == (8,)
-        assert slowing[-1] == pytest.approx(4.0)
-        assert slowing[0] < slowing[1] < slowing[2]
+        assert slowing[0] == pytest.approx(1.0)
+        assert slowing[0] < slowing[1] < slowing[2] < slowing[3]
+        assert slowing[3:].tolist() == pytest.approx([4.0] * 5)
 
 
 @pytest.mark.parametrize(("weights", "share"), [("f32", 0.0), ("f16", 2**-11), ("q8_0", 1 / 254 + 2**-11)])
