@@ -2,31 +2,29 @@
 
 python -m bench.peak
 
-A Transformer encoder of 11 M parameters on 4 texts of 256 bytes, then a language model's last layer on 1,024 tokens
-and 16,384 words. What is counted are the tensors themselves, not what an allocator keeps.
+A Transformer encoder of 11 M parameters on 4 texts of 256 bytes, then a language model of 2 blocks over 16,384 words
+on as many tokens. What is counted are the tensors themselves, not what an allocator keeps.
 """
 
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.work import print_table
-from ceiba.answers import ClassesAnswer
+from ceiba.answers import ClassesAnswer, TextAnswer
 from ceiba.batches import Batches
 from ceiba.encoders import TEXT_ENCODERS
 from ceiba.fields import TextLayout
-from ceiba.heads import HEADS, OutputLayout, chunked_cross_entropy
+from ceiba.heads import HEADS, NextToken, OutputLayout
 from ceiba.model import ModelSpec, build_model
 from ceiba.prepare import Arrays
 from ceiba.train import TrainSpec
-from ceiba.train.fitting import LivePeak, step_bytes
+from ceiba.train.fitting import step_bytes
 from ceiba.train.step import Run, Settings, keep_blocks
 
 ROWS, TOKENS, VOCAB, DIM, LAYERS, HEADS_A_LAYER = 4, 256, 257, 384, 6, 6
-WORDS, PLACES = 16_384, 1_024
+WORDS = 16_384
 WAYS: dict[str, tuple[dict[str, object], Settings]] = {
     "as it is": ({}, Settings()),
     "bf16 autocast": ({}, Settings("bf16")),
@@ -61,18 +59,23 @@ def held_bytes(run: Run) -> int:
     return sum(value.nbytes for value in (*run.parameters, *states))
 
 
-def loss_bytes(chunk: int | None, kind: torch.dtype) -> int:
-    """Peak of a last layer, its loss and their gradients."""
-    values = torch.randn(PLACES, DIM, requires_grad=True)
-    weight = torch.randn(WORDS, DIM, requires_grad=True)
-    targets = torch.randint(0, WORDS, (PLACES,))
-    with LivePeak() as peak, torch.autocast("cpu", dtype=kind, enabled=kind != torch.float32):
-        if chunk is None:
-            loss = F.cross_entropy(F.linear(values, weight).float(), targets, reduction="sum")
-        else:
-            loss = chunked_cross_entropy(values, weight, targets, chunk_rows=chunk)
-        loss.backward()  # type: ignore[no-untyped-call]
-    return peak.bytes
+def language_bytes(most_logits: int | None) -> int:
+    """Peak of a language model's step that makes so many logits at once."""
+    ids = np.random.default_rng(0).integers(1, WORDS, (ROWS, TOKENS + 1)).astype(np.int32)
+    arrays = Arrays(
+        Path(), ROWS, {"text.ids": ids[:, :-1]}, {"text": ids[:, 1:]}, None, np.arange(ROWS)
+    )  # fmt: skip
+    trunk = {"type": "transformer", "causal": True, "layers": 2, "heads": HEADS_A_LAYER, "positions": "rotary"}
+    encoder = TEXT_ENCODERS["transformer"].model_validate({"layers": 0, "positions": "none"})
+    spec = ModelSpec(dim=DIM, encoders={"text": encoder}, trunk=trunk, heads={"text": HEADS["next_token"]()})
+    model = build_model(spec, {"text": TextLayout(WORDS, TOKENS, False)}, {"text": OutputLayout("text", WORDS)})
+    told = TrainSpec.model_validate({"batch_rows": ROWS})
+    some = Batches(arrays, ROWS, 0)
+    run = Run(model, some, some, {"text": TextAnswer()}, told, Settings())
+    head = model.head("text")
+    assert isinstance(head, NextToken)
+    head.most_logits = most_logits
+    return step_bytes(run, next(some.epoch(0)))
 
 
 def main() -> None:
@@ -89,13 +92,14 @@ def main() -> None:
     columns = ["Transformer, 4 texts of 256", "peak MB of a step", "against the first", "weights and states MB"]
     print_table(columns, rows)
     rows, first = [], 0
-    for kind in (torch.float32, torch.bfloat16):
-        for name, chunk in (("logits of all tokens", None), ("512 at a time", 512), ("64 at a time", 64)):
-            peak = loss_bytes(chunk, kind)
-            first = first or peak
-            rows.append([f"{name}, {str(kind).removeprefix('torch.')}", f"{peak / 1e6:.0f}", f"{peak / first:.2f}"])
+    for name, most in (("all at once", None), ("4 million", 1 << 22), ("1 million", 1 << 20)):
+        peak = language_bytes(most)
+        first = first or peak
+        rows.append([name, f"{peak / 1e6:.0f}", f"{peak / first:.2f}"])
     print()
-    print_table([f"last layer, {PLACES:,} tokens, {WORDS:,} words", "peak MB", "against the first"], rows)
+    print_table(
+        [f"logits of {ROWS * TOKENS:,} tokens over {WORDS:,} words", "peak MB of a step", "against the first"], rows
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ To add one  write heads/<name>.py, add one line to HEADS below."""
 
 from ceiba.base.spec import Spec
 from ceiba.heads.binary import BinarySpec as BinarySpec
-from ceiba.heads.chunked import chunked_cross_entropy as chunked_cross_entropy
 from ceiba.heads.classes import ClassesSpec as ClassesSpec
 from ceiba.heads.contrastive import info_nce as info_nce
 from ceiba.heads.head import Head as Head

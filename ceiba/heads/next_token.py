@@ -10,9 +10,16 @@ from torch import Tensor, nn
 
 from ceiba.base.errors import RecipeError
 from ceiba.base.spec import Spec
+from ceiba.heads.chunked import chunked_cross_entropy
 from ceiba.heads.head import Head, OutputLayout
 from ceiba.layers import Dropout, Tokens
 from ceiba.layers.attention import MASKED_SCORE
+
+MOST_LOGITS = 1 << 26
+"""Logits of a training step that are made at once: a quarter of a gigabyte in float32, of which there are then several
+copies. Below it, making them all is as fast."""
+LEAST_ROWS = 64
+"""Rows whose logits are made at once, at least."""
 
 
 class NextTokenSpec(Spec):
@@ -134,6 +141,53 @@ class TokenHead(Head):
 
 
 class NextToken(TokenHead):
-    """Predicts every token from those before it."""
+    """Predicts every token from those before it.
+
+    Logits of many tokens over many words are most of the memory of a training step. Where there are more than
+    `most_logits`, none are given while training: `forward` gives the vectors that they are made of, and `loss` makes
+    them a few rows at a time.
+    """
 
     shifts = True
+    most_logits: int | None = None
+    """Logits that a training step may hold at once, set by who reads them only through `loss`; None: any number."""
+    held: tuple[Tensor, Tensor] | None = None
+    """The vectors of this step and the matrix, where logits are not made at once."""
+
+    def forward(
+        self, tokens: Tokens, table: Float[Tensor, "vocab dim"] | None = None
+    ) -> Float[Tensor, "batch token vocab_or_dim"]:
+        matrix = table if self.tied else self.linear.weight
+        assert matrix is not None
+        is_large = self.most_logits is not None and tokens.mask.numel() * len(matrix) > self.most_logits
+        self.held = None
+        if not (is_large and self.training and torch.is_grad_enabled() and not self.label_smoothing):
+            return super().forward(tokens, table)
+        self.held = (self.dropout(tokens.values), matrix)
+        return self.held[0]
+
+    def loss(
+        self,
+        logits: Float[Tensor, "batch token vocab_or_dim"],
+        target: Int[Tensor, "batch token"],
+        row_weight: Float[Tensor, "batch"] | None = None,
+        share: Float[Tensor, "batch"] | None = None,
+        is_known: bool = False,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        if self.held is None:
+            return super().loss(logits, target, row_weight, share, is_known)
+        values, matrix = self.held
+        there = self.present(target)
+        weights = there.float()
+        for factor in (row_weight, share):
+            weights = weights if factor is None else weights * factor.unsqueeze(1)
+        never = torch.zeros(len(matrix), device=matrix.device)
+        never[0] = MASKED_SCORE
+        assert self.most_logits is not None
+        rows = max(self.most_logits // len(matrix), LEAST_ROWS)
+        total = chunked_cross_entropy(
+            values.flatten(0, 1), matrix, target.flatten(), never, weights.flatten(), chunk_rows=rows
+        )
+        if row_weight is None and share is None:
+            return total, (total.new_full((), target.numel()) if is_known else there.sum().to(total))
+        return total, self.row_weights(target, row_weight).sum()

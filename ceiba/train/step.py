@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from ceiba.answers import Answer
 from ceiba.base.keys import key
 from ceiba.batches import Batch, Batches
+from ceiba.heads import NextToken
+from ceiba.heads.next_token import MOST_LOGITS
 from ceiba.model import Model
 from ceiba.train.checkpoint import Figures, Progressed, load_checkpoint, restore, snapshot
 from ceiba.train.optimizers import bare_step, own_rate, parameter_groups, spare_the_compiler
@@ -66,6 +68,11 @@ class Run:
             self.model.compile()
         if spec.recompute:
             recompute_blocks(self.model)
+        # A student's logits are read, the matrix of a share is not whole, and a compiled net keeps nothing aside.
+        if type(model) is Model and spec.parallel == "ddp" and not settings.compile:
+            for head in model.heads.values():
+                if isinstance(head, NextToken):
+                    head.most_logits = MOST_LOGITS
         self.shared = self.world.share(self.model)
         self.train, self.valid, self.answers, self.spec = train, valid, answers, spec
         spare_the_compiler()

@@ -1,14 +1,22 @@
 """Heads with a loss at every token: the mean over tokens, padding, weights, and that nobody looks ahead."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ceiba.base.errors import RecipeError
+from ceiba.batches import Batches
 from ceiba.fields import TextLayout
-from ceiba.heads import NextTokenSpec, OutputLayout
+from ceiba.heads import NextTokenSpec, OutputLayout, next_token
 from ceiba.model import Model, ModelSpec, build_model
+from ceiba.prepare import Arrays
+from ceiba.train import TrainSpec
+from ceiba.train.distill import student_of
+from ceiba.train.step import Run
 
 VOCAB, CONTEXT, DIM, ROWS = 11, 8, 16, 4
 TRANSFORMER = {"kind": "text", "type": "transformer", "layers": 0, "positions": "none"}
@@ -90,6 +98,45 @@ def test_a_row_is_told_by_its_surprise_and_its_tokens(network: str) -> None:
         own = tokens[row][tokens[row] > 0].long()
         nats = -sum(log_p[row, place, own[place + 1]] for place in range(len(own) - 1))
         torch.testing.assert_close(found[row], torch.stack([nats, torch.tensor(len(own) - 1.0)]))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_logits_that_are_not_made_at_once_give_the_same_loss_and_gradients(
+    tied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(next_token, "LEAST_ROWS", 5)
+    model, tokens = build(*NETWORKS["transformer"], tied=tied).train(), ids(CONTEXT + 1)
+    tokens[1, 4:] = 0
+    head = model.head("text")
+    assert isinstance(head, next_token.NextToken)
+    given, target, weight = {"text.ids": tokens[:, :-1]}, {"text": tokens[:, 1:]}, torch.tensor([1.0, 2.0, 0.0, 0.5])
+    for weights, share in ((None, None), (weight, None), (weight, torch.tensor([0.3, 1.0, 1.0, 0.1]))):
+        found = []
+        for most in (None, 1):
+            head.most_logits = most
+            model.zero_grad()
+            torch.manual_seed(0)  # of dropout
+            logits = model(given)
+            assert logits["text"].shape[-1] == (VOCAB if most is None else DIM)
+            loss, sums = model.score(logits, target, weights, share)
+            loss.backward()
+            found.append((loss.detach(), sums["text"][1], [one.grad.clone() for one in model.parameters()]))
+        torch.testing.assert_close(found[1], found[0])
+    assert model.eval()(given)["text"].shape[-1] == VOCAB, "what is measured has logits"
+    assert head.held is None
+
+
+def test_a_training_holds_so_many_logits_and_a_student_all() -> None:
+    model = build(*NETWORKS["transformer"])
+    rows = {"text.ids": ids().numpy()}
+    arrays = Arrays(Path(), ROWS, rows, {"text": ids().numpy()}, None, np.arange(ROWS))
+    some = Batches(arrays, ROWS, 0)
+    student = student_of(model, model, {"text": TextLayout(VOCAB, CONTEXT, False)})
+    for one, most in ((student, None), (model, next_token.MOST_LOGITS)):
+        Run(one, some, some, {}, TrainSpec())
+        head = one.head("text")
+        assert isinstance(head, next_token.NextToken)
+        assert head.most_logits == most
 
 
 def test_label_smoothing_is_that_of_torch() -> None:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ceiba.heads import chunked_cross_entropy
+from ceiba.heads.chunked import chunked_cross_entropy
 from ceiba.train.fitting import LivePeak
 
 ROWS, DIM, CLASSES = 37, 8, 11
