@@ -8,7 +8,7 @@ from typing import Any
 from ceiba.base.errors import CeibaError
 from ceiba.compress.narrow import narrowed
 from ceiba.compress.retrain import Workshop, sparse_masks
-from ceiba.compress.smaller import BFLOAT16, dynamic_int8, half, static_int8
+from ceiba.compress.smaller import BFLOAT16, dynamic_int8, half, static_int8, stored_int8
 from ceiba.export import check_parity, onnx_bytes, probes
 from ceiba.model import Model, TorchBackend
 from ceiba.predict import OnnxBackend
@@ -62,13 +62,15 @@ def halves(material: Material) -> Iterator[Candidate]:
 
 
 def integers(material: Material) -> Iterator[Candidate]:
-    """Weights in 8 bits, activations too."""
+    """Weights in 8 bits; activations in floats, and in 8 bits too."""
     yield from rounded(material.model, material, "")
 
 
 def rounded(model: bytes, material: Material, before: str) -> Iterator[Candidate]:
-    """Both kinds of 8-bit integers, of the original or of what was made of it before."""
+    """The three kinds of 8-bit integers, of the original or of what was made of it before."""
     at = f"{before} + " if before else ""
+    yield tried(f"{at}int8 weights", "8-bit weights per channel, computed with in floats", lambda: stored_int8(model),
+                True)  # fmt: skip
     yield tried(f"{at}int8 dynamic", "8-bit weights per channel; activations measured as it runs",
                 lambda: dynamic_int8(model), True)  # fmt: skip
     workshop = material.workshop

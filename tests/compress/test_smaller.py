@@ -13,7 +13,7 @@ from ceiba.base.errors import InputError
 from ceiba.compress.goal import Goal, read_goal
 from ceiba.compress.measure import race
 from ceiba.compress.search import choose, judge
-from ceiba.compress.smaller import BFLOAT16, dynamic_int8, half, own_weights, static_int8
+from ceiba.compress.smaller import BFLOAT16, dynamic_int8, half, own_weights, rounded, static_int8, stored_int8
 
 RANDOM = np.random.default_rng(0)
 SQUARE = RANDOM.normal(0, 0.2, (64, 64)).astype(np.float32)
@@ -54,6 +54,69 @@ def test_each_product_gets_a_matrix_of_its_own() -> None:
     own_weights(model)
     assert len({node.input[1] for node in model.graph.node}) == 2
     np.testing.assert_array_equal(run(model.SerializeToString()), run(tied()))
+
+
+def read() -> bytes:
+    """A table of vectors, a convolution, and a recurrent layer whose gates are put in order by nodes, as exported."""
+    hidden, width, vocab = 24, 32, 900
+    random = np.random.default_rng(1)
+    gates = random.normal(0, 0.2, (4 * hidden, width)).astype(np.float32)
+    again = random.normal(0, 0.2, (1, 4 * hidden, hidden)).astype(np.float32)
+    table = random.normal(size=(vocab, width)).astype(np.float32)
+    table[0] = 0
+    kernel = random.normal(0, 0.2, (width, width, 3)).astype(np.float32)
+    weights = {"table": table, "kernel": kernel, "gates": gates, "again": again, "head": SQUARE[:hidden]}
+    places = {"start": [2 * hidden], "end": [4 * hidden], "zero": [0], "half": [2 * hidden], "axis": [0]}
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["e"], name="look"),
+        helper.make_node("Transpose", ["e"], ["t"], perm=[0, 2, 1]),  # (row, channel, time)
+        helper.make_node("Conv", ["t", "kernel"], ["c"], pads=[1, 1], name="conv"),
+        helper.make_node("Transpose", ["c"], ["s"], perm=[2, 0, 1]),  # (time, row, channel)
+        helper.make_node("Slice", ["gates", "start", "end", "axis"], ["second"]),
+        helper.make_node("Slice", ["gates", "zero", "half", "axis"], ["first"]),
+        helper.make_node("Concat", ["second", "first"], ["ordered"], axis=0),
+        helper.make_node("Unsqueeze", ["ordered", "axis"], ["w"]),
+        helper.make_node("LSTM", ["s", "w", "again"], ["", "last"], hidden_size=hidden, name="lstm"),
+        helper.make_node("Squeeze", ["last", "axis"], ["h"]),
+        helper.make_node("MatMul", ["h", "head"], ["y"], name="product"),
+    ]
+    stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    stored += [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in places.items()]
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["rows", "tokens"])
+    graph = helper.make_graph(nodes, "g", [ids], [info("y", 64)], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+IDS = [{"ids": RANDOM.integers(0, 900, (16, tokens)).astype(np.int32)} for tokens in (5, 11)]
+
+
+@pytest.mark.parametrize(
+    ("make", "most"),
+    [
+        (stored_int8, 0.02),
+        (dynamic_int8, 0.04),
+        (lambda model: static_int8(model, IDS, {"ids": np.int32}), 0.06),
+    ],
+    ids=["weights", "dynamic", "static"],
+)
+def test_every_large_weight_is_packed(make: Any, most: float) -> None:
+    found, options = make(read()), onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    assert len(found) < 0.3 * len(read())
+    wide = [one for one in onnx.load_from_string(found).graph.initializer if one.data_type == TensorProto.FLOAT]
+    assert max(int(np.prod(one.dims)) for one in wide) <= 900  # a scale a row, and nothing larger
+    before, after = (onnxruntime.InferenceSession(model, options) for model in (read(), found))
+    for rows in IDS:  # a length and another
+        expected, got = before.run(None, rows)[0], after.run(None, rows)[0]
+        assert 0 < np.sqrt(((got - expected) ** 2).mean() / expected.var()) < most
+
+
+def test_rounding_is_by_the_axis_and_keeps_zero() -> None:
+    values = np.array([[1.0, -127.0], [0.0, 0.0], [0.5, 0.25]], np.float32)
+    integers, scales = rounded(values, (1,))
+    np.testing.assert_array_equal(integers, [[1, -127], [0, 0], [127, 64]])
+    np.testing.assert_allclose(integers * scales, values, atol=0.25 / 64)
 
 
 @pytest.mark.parametrize(("kind", "most"), [(TensorProto.FLOAT16, 1e-3), (BFLOAT16, 8e-3)])
