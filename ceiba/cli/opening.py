@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ceiba.base.errors import BundleError, MissingPackage
+from ceiba.base.errors import BundleError, InputError, MissingPackage
 from ceiba.bundle import Bundle, open_bundle
 from ceiba.cli import resolve
 from ceiba.predict import Backend, Predictor
@@ -34,21 +34,24 @@ def open_model(
 
 
 def open_served(
-    folder: Path, threads: int, trust: Path | None = None, unlock: str | None = None
+    folder: Path, threads: int, trust: Path | None = None, unlock: str | None = None, device: str = "cpu"
 ) -> tuple[Bundle, Predictor, Any]:
-    """A bundle, its Predictor, whose exported model computes a batch in `threads` (0 = one a core), and, for a language
-    model, the engine that writes.
+    """A bundle, its Predictor, whose exported model computes a batch in `threads` (0 = one a core) or on a device, and,
+    for a language model, the engine that writes.
 
-    Raises: as `open_model` does.
+    Raises: as `open_model` does; InputError for a device where there is no exported model.
     """
     bundle = open_bundle(folder, trust, unlock)
+    if device != "cpu" and not bundle.has_onnx:
+        raise InputError(f"--device {device} is for exported models", f"{folder}, which is none",
+                         f"Run: ceiba export {folder} --to onnx")  # fmt: skip
     writer = resolve("ceiba.generate:open_generator")(bundle).engine() if writes(bundle) else None
-    return bundle, Predictor.from_bundle(bundle, _backend(bundle, threads)), writer
+    return bundle, Predictor.from_bundle(bundle, _backend(bundle, threads, device)), writer
 
 
-def _backend(bundle: Bundle, threads: int) -> Backend:
+def _backend(bundle: Bundle, threads: int, device: str = "cpu") -> Backend:
     if bundle.has_onnx:
-        backend: Backend = resolve(BACKENDS["onnx"])(bundle, threads)
+        backend: Backend = resolve(BACKENDS["onnx"])(bundle, threads, device)
         return backend
     return _torch_backend(bundle)
 

@@ -16,7 +16,9 @@ LOG_MODE = 0o600
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or Ctrl-C; then drain, and leave with 0."""
     given = _words().parse_args(arguments)
-    owner = resolve("ceiba.serve.owner:make_owner")(_settings(given), partial(_work, given.trust, given.unlock), _say)
+    owner = resolve("ceiba.serve.owner:make_owner")(
+        _settings(given), partial(_work, given.trust, given.unlock, given.device), _say
+    )
     return finish(given.json, {"exit": owner.run(), "restarts": owner.restarts})
 
 
@@ -32,6 +34,7 @@ def _words() -> Words:
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that answer (1)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one batch (1); 0 = one a core")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where batches are computed (cpu)")
     parser.add_argument("--batch-rows", type=int, metavar="N", help="rows of one batch, at most (64)")
     parser.add_argument(
         "--wait-ms", type=float, metavar="MS", help="how long a first row waits for others when all is idle (0)"
@@ -140,7 +143,7 @@ def _say(line: str) -> None:
     print(f"ceiba: {line}", file=sys.stderr, flush=True)
 
 
-def _work(trust: Path | None, unlock: str | None, plan: Any, *given: Any) -> None:
+def _work(trust: Path | None, unlock: str | None, device: str, plan: Any, *given: Any) -> None:
     """In a process of its own: what the owner does without is imported here."""
-    open_model = partial(resolve("ceiba.cli.opening:open_served"), trust=trust, unlock=unlock)
+    open_model = partial(resolve("ceiba.cli.opening:open_served"), trust=trust, unlock=unlock, device=device)
     resolve("ceiba.serve.worker:work")(plan, open_model, *given)

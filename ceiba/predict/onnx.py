@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba.base.errors import BundleError, listed
+from ceiba.base.errors import BundleError, MissingPackage, listed
 from ceiba.base.optional import require
 from ceiba.bundle import ONNX, Bundle
 from ceiba.predict.parity import recheck
@@ -24,26 +24,46 @@ DTYPES: dict[str, type[np.generic]] = {
 """The runtime's names of element types."""
 
 
+PROVIDERS: dict[str, tuple[str, dict[str, str], str]] = {
+    "cpu": ("CPUExecutionProvider", {}, "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}, "onnxruntime-gpu"),
+}
+"""Device → the runtime's name of what computes there, its options, and the package that holds it. TF32 would round
+products to ten bits, which is not what was measured."""
+
+
 class OnnxBackend:
     """An exported model as a callable from arrays to arrays. Threads of one session may call it at the same time."""
 
-    def __init__(self, model: Path | bytes, threads: int = 0):
-        """`threads` of one call; 0 = as many as the machine has cores.
+    def __init__(self, model: Path | bytes, threads: int = 0, device: str = "cpu"):
+        """`threads` of one call; 0 = as many as the machine has cores. `device`: cpu, or cuda.
 
-        Raises: BundleError for bytes that are no model; MissingPackage without onnxruntime.
+        Raises: BundleError for bytes that are no model; MissingPackage without onnxruntime, or where the installed one
+            has not what computes on the device.
         """
         runtime = require("onnxruntime", "serve", "run an exported model")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         source = str(model) if isinstance(model, Path) else model
+        provider, settings, package = PROVIDERS[device]
+        lacking = MissingPackage(
+            f"To compute on the device {device}, onnxruntime must have its {provider}",
+            f"only {listed(runtime.get_available_providers())}",
+            f"Run: pip uninstall onnxruntime; pip install {package}; and see that the device's driver is there",
+        )
+        if provider not in runtime.get_available_providers():
+            raise lacking
+        providers = [(provider, settings)] if device == "cpu" else [(provider, settings), ("CPUExecutionProvider", {})]
         try:
-            self.session = runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self.session = runtime.InferenceSession(source, options, providers=providers)
         except Exception as error:  # the runtime's own exceptions have no common base of their own
             problem = str(error).splitlines()[0][:200]
             raise BundleError(
                 "the exported model must be readable by onnxruntime", problem, "Export it again"
             ) from error
+        if provider not in self.session.get_providers():  # the runtime itself would go on without it, and only warn
+            raise lacking
         self.inputs = {entry.name: DTYPES.get(entry.type) for entry in self.session.get_inputs()}
         self.outputs = [entry.name for entry in self.session.get_outputs()]
 
@@ -60,7 +80,7 @@ class OnnxBackend:
         return dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
 
 
-def open_onnx(bundle: Bundle, threads: int = 0) -> OnnxBackend:
+def open_onnx(bundle: Bundle, threads: int = 0, device: str = "cpu") -> OnnxBackend:
     """A bundle served through onnxruntime, after a brief look that it still answers as when it was exported.
 
     Raises: BundleError if it was not exported, or answers otherwise on this machine.
@@ -68,6 +88,6 @@ def open_onnx(bundle: Bundle, threads: int = 0) -> OnnxBackend:
     model = bundle.onnx
     if model is None:
         raise BundleError(f"{bundle.folder} must hold {ONNX}", "no such file", "Run: ceiba export BUNDLE --to onnx")
-    backend = OnnxBackend(model, threads)
+    backend = OnnxBackend(model, threads, device)
     recheck(bundle, backend)
     return backend

@@ -1,16 +1,19 @@
 """The onnxruntime backend: parts in by name and type, outputs out by name, and plain words where it cannot."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pyarrow as pa
 import pytest
 from onnx import TensorProto, helper
 
 from ceiba.answers import NumberAnswer
-from ceiba.base.errors import BundleError
+from ceiba.base.errors import BundleError, MissingPackage
 from ceiba.bundle import derive_bundle, open_bundle, write_bundle
 from ceiba.fields import CategorySpec, Fields, NumberSpec
 from ceiba.predict import OnnxBackend, Predictor, open_onnx
@@ -70,6 +73,37 @@ def test_a_missing_part_and_no_model(tmp_path: Path) -> None:
         with pytest.raises(BundleError, match="readable by onnxruntime") as caught:
             OnnxBackend(bad, 1)
         assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_the_runtime_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(MissingPackage, match=r"device cuda.*CPUExecutionProvider.*pip install onnxruntime-gpu"):
+            OnnxBackend(exported(), 1, "cuda")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with warnings.catch_warnings():  # the runtime warns and would go on with the processor
+        warnings.simplefilter("ignore")
+        with pytest.raises(MissingPackage, match="onnxruntime-gpu"):
+            OnnxBackend(exported(), 1, "cuda")
+
+
+def test_a_device_that_the_runtime_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, real = [], onnxruntime.InferenceSession
+
+    class Session:
+        def __init__(self, source: bytes, options: Any, providers: Any):
+            asked.extend(providers)
+            self.inner = real(source, options, providers=["CPUExecutionProvider"])
+            self.get_inputs, self.get_outputs, self.run = self.inner.get_inputs, self.inner.get_outputs, self.inner.run
+
+        def get_providers(self) -> list[str]:
+            return [name for name, _ in asked]
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    assert OnnxBackend(exported(), 1, "cuda")(ARRAYS)["price"].tolist() == [4.5, 6.5]
+    assert [name for name, _ in asked] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert asked[0][1] == {"use_tf32": "0"}
 
 
 def test_from_a_bundle(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -321,6 +322,13 @@ def test_a_sealed_bundle_is_served_and_another_is_not(serve: Serve, bundles: dic
     refused = serve(sealed, "--open")
     assert refused.stop() == 2
     assert "encrypted and needs its key" in refused.said[-1]
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="it has the device")
+def test_a_device_that_is_not_there(serve: Serve, bundles: dict[str, Path]) -> None:
+    refused = serve(bundles["table"], "--open", "--device", "cuda")
+    assert refused.stop() == 2
+    assert "onnxruntime must have its CUDAExecutionProvider. Got only" in refused.said[-1]
 
 
 def _lines(server: Server) -> list[str]:
