@@ -19,7 +19,7 @@ from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
-from ceiba.fields import TARGETS, TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
+from ceiba.fields import TARGETS, TAUGHT, TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
 from ceiba.heads import HEADS, Head, OutputLayout, Sequence, TokenHead
 from ceiba.layers import Memory, StochasticDepth, Tokens, pool
 from ceiba.predict import EMBEDDING
@@ -138,7 +138,7 @@ class Model(nn.Module):
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in self.groups}
         for name, tensor in inputs.items():
             group, part = name.rsplit(".", 1)
-            if part in (TEACHER, TARGETS):
+            if part in (TEACHER, TAUGHT, TARGETS):
                 continue
             parts[group][part] = tensor
             if memory is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ceiba.adapt import begin
+from ceiba.adapt import begin, open_teacher, teach
 from ceiba.base.files import hold
 from ceiba.base.memory import PeakMemory, give_back
 from ceiba.base.timing import Phases
@@ -33,6 +33,7 @@ from ceiba.recipe import (
 )
 from ceiba.report import card, render_html
 from ceiba.train import Trained, choose_thresholds, fit, run_folder
+from ceiba.train.distill import taught_by
 from ceiba.train.sinks import Sink
 from ceiba.train.writing import writers
 
@@ -123,6 +124,8 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
 def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
     known = known_fields(recipe, origin_of(recipe))
+    if recipe.teacher is not None:  # its logits speak of its own labels and scales
+        known = {**open_teacher(recipe.teacher)[1].fields.outputs, **known}
     fields = fit_fields(
         splits.train, recipe.input_fields, recipe.output_fields, recipe.train.seed, recipe.shared_inputs,
         recipe.input_columns, known, recipe.lent,
@@ -132,6 +135,8 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
         name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name], training=name == "train")
         for name in ("train", "valid")
     }
+    if recipe.teacher is not None:
+        arrays["train"] = teach(recipe.teacher, arrays["train"], frames["train"], answers_of(recipe, fields))
     return fields, arrays
 
 
@@ -169,4 +174,6 @@ def learn(
     batches, valid = batches_of(recipe, fields, arrays)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}
-    return model, fit(model, batches, valid, answers, recipe.train, folder, identity, resume, sinks, settled)
+    teacher = recipe.teacher
+    learner = model if teacher is None else taught_by(model, None, teacher.temperature, teacher.share)
+    return model, fit(learner, batches, valid, answers, recipe.train, folder, identity, resume, sinks, settled)

@@ -13,6 +13,7 @@ from ceiba.fields.columns import as_labels, as_numbers, as_text
 from ceiba.fields.date import DateField, DateSpec
 from ceiba.fields.field import (
     TARGETS,
+    TAUGHT,
     TEACHER,
     Encoded,
     Field,
@@ -43,6 +44,7 @@ __all__ = [
     "TABLE",
     "TABLE_KINDS",
     "TARGETS",
+    "TAUGHT",
     "TEACHER",
     "BinaryField",
     "BinarySpec",

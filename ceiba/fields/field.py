@@ -68,6 +68,8 @@ class TableLayout:
     edges: tuple[tuple[float, ...], ...]
 
 
+TAUGHT = "taught"
+"""The part of an output in which a training row carries what another model answers to it."""
 TEACHER = "teacher"
 """The part that holds the true tokens of a text that is written, which only training has."""
 

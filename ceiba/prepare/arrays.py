@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.base.keys import generator
-from ceiba.fields import TEACHER, ChatField, Encoded, Fields, Ragged, TokenField, Windows
+from ceiba.fields import TAUGHT, TEACHER, ChatField, Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
 from ceiba.fields.slices import slice_rows
 from ceiba.prepare.chat import build_chats
@@ -103,6 +103,22 @@ def prepare_arrays(
     return replace(arrays, parts=arrays.parts | taught)
 
 
+def with_taught(
+    arrays: Arrays, identity: str, answers: Callable[[], Iterator[Mapping[str, Array]]], cache: Path | None = None
+) -> Arrays:
+    """The same rows, each with what another model answers to it: logits by output, made once for an identity."""
+    named = hashlib.sha256(f"{arrays.folder.name}\x1f{identity}".encode()).hexdigest()[:32]
+
+    def build(folder: Path) -> None:
+        slices: Iterator[Encoded] = (
+            {f"{PART}{name}.{TAUGHT}": one.astype(np.float32) for name, one in some.items()} for some in answers()
+        )
+        _write(folder, slices, arrays.num_rows, None)
+
+    taught = _mapped(built_once((cache or cache_folder()) / "arrays" / named, build))
+    return replace(arrays, parts=arrays.parts | taught.parts)
+
+
 def written_of(fields: Fields) -> tuple[str, ...]:
     """The outputs that are written token by token."""
     return tuple(name for name, one in fields.outputs.items() if getattr(one, "written", False))
@@ -125,23 +141,27 @@ def _identity(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np
 
 
 def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> None:
+    columns = tuple(dict.fromkeys((*fields.read, *fields.outputs, *([weight] if weight else []))))
+    slices = in_slices(frame, columns, slice_rows(fields), lambda batch: _encode(batch, fields, weight), rows)
+    _write(folder, slices, frame.num_rows, rows)
+
+
+def _write(folder: Path, slices: Iterator[Encoded], num_rows: int, rows: NDArray[np.int64] | None) -> None:
     with ExitStack() as stack:
         writers: dict[str, Writer] = {}
         done = 0
-        columns = tuple(dict.fromkeys((*fields.read, *fields.outputs, *([weight] if weight else []))))
-        slices = in_slices(frame, columns, slice_rows(fields), lambda batch: _encode(batch, fields, weight), rows)
         for encoded in slices:
             for name, values in encoded.items():
                 if name not in writers:
                     writers[name] = stack.enter_context(Writer(folder, f"{len(writers):04d}", values))
                 writers[name].write(values)
             done += len(next(iter(encoded.values())))
-        assert done == frame.num_rows
+        assert done == num_rows
         if rows is not None:
             own = np.ascontiguousarray(rows, dtype=np.int64)
             writers[ROWS] = stack.enter_context(Writer(folder, f"{len(writers):04d}", own))
             writers[ROWS].write(own)
-    write_index(folder, frame.num_rows, writers)
+    write_index(folder, num_rows, writers)
 
 
 def _encode(batch: pa.RecordBatch, fields: Fields, weight: str | None) -> Encoded:

@@ -48,11 +48,16 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     origin = recipe.origin
     if origin is not None and (folder / origin).exists():
         origin = str(folder / origin)
+    teacher = recipe.teacher
+    if teacher is not None and (folder / teacher.bundle).exists():
+        teacher = teacher.model_copy(update={"bundle": str(folder / teacher.bundle)})
     adapt: Any = recipe.adapt
     if getattr(adapt, "adapter", None) is not None:
         adapt = adapt.model_copy(update={"adapter": str(folder / adapt.adapter)})
     moved_data = data.model_copy(update={**moved, "root": None})
-    return recipe.model_copy(update={"data": moved_data, "origin": origin, "adapt": adapt, **columns})
+    return recipe.model_copy(
+        update={"data": moved_data, "origin": origin, "adapt": adapt, "teacher": teacher, **columns}
+    )
 
 
 def _with_folder(column: ColumnSpec, folder: Path) -> ColumnSpec:

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from ceiba.adapt import AdaptSpec
+from ceiba.adapt import AdaptSpec, TeacherSpec
 from ceiba.base.errors import listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.base.yaml import write_yaml
@@ -239,6 +239,8 @@ class Recipe(Spec):
     """What the model begins with: a bundle, a Hugging Face folder, or owner/name@commit on its hub; nothing: chance."""
     adapt: AdaptSpec | None = None
     """How what it begins with is changed: full, lora or frozen; only with `from`. Left out: full."""
+    teacher: TeacherSpec | None = None
+    """A bundle whose answers to the training rows are learnt from beside the targets; nothing: the targets alone."""
     data: DataSpec
     """Where the rows are and how they are read, split and cleaned."""
     inputs: dict[str, InputSpec] | None = None
@@ -277,6 +279,16 @@ class Recipe(Spec):
         if self.adapt is not None and self.origin is None:
             raise PydanticCustomError(
                 "no_origin", "adapt needs something to begin with", {"got": "no from", "do": "Add from: FOLDER"}
+            )
+        return self
+
+    @model_validator(mode="after")
+    def teaches_whole_rows(self) -> "Recipe":
+        """A teacher answers rows as they are, not blends of two."""
+        mixed = [name for name in ("mixup", "cutmix") if getattr(self.train.augment, name)]
+        if self.teacher is not None and mixed:
+            raise PydanticCustomError(
+                "blended", "teacher needs rows as they are", {"got": mixed[0], "do": f"Leave {mixed[0]} out"}
             )
         return self
 
@@ -354,6 +366,8 @@ class Recipe(Spec):
             value["data"] |= {name: _seen_from(folder, value["data"][name]) for name in PLACES if name in value["data"]}
             if self.origin is not None and Path(self.origin).exists():
                 value["from"] = os.path.relpath(self.origin, folder)
+            if self.teacher is not None:
+                value["teacher"]["bundle"] = os.path.relpath(self.teacher.bundle, folder)
             if (adapter := value.get("adapt", {}).get("adapter")) is not None:
                 value["adapt"]["adapter"] = os.path.relpath(adapter, folder)
             for column in (*value.get("inputs", {}).values(), *value["outputs"].values()):

@@ -15,7 +15,7 @@ from ceiba.compress.retrain import held_at_zero, sparse_masks
 from ceiba.encoders import ENCODERS
 from ceiba.heads import HEADS, OutputLayout
 from ceiba.model import ModelSpec, build_model
-from ceiba.train.distill import SHARE, TEMPERATURE, soft_loss, student_of
+from ceiba.train.distill import SHARE, TEMPERATURE, soft_losses, student_of
 
 RECIPE = """
 data: {train: rows.csv, test: test.csv}
@@ -90,13 +90,14 @@ def test_soft_losses_by_hand() -> None:
     heat = TEMPERATURE
     p, q = (teacher / heat).softmax(-1), (student / heat).softmax(-1)
     by_hand = heat**2 * (p * (p / q).log()).sum()
-    assert soft_loss("classes", student, teacher, heat) == pytest.approx(float(by_hand), rel=1e-5)
+    assert float(soft_losses("classes", student, teacher, heat)) == pytest.approx(float(by_hand), rel=1e-5)
     p, q = (teacher / heat).sigmoid(), (student / heat).sigmoid()
     each = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
-    assert soft_loss("labels", student, teacher, heat) == pytest.approx(float(heat**2 * each.mean()), rel=1e-5)
-    assert soft_loss("number", student, teacher, heat) == pytest.approx(float((student - teacher).square().mean()))
+    assert float(soft_losses("labels", student, teacher, heat)) == pytest.approx(float(heat**2 * each.mean()), rel=1e-5)
+    found = soft_losses("number", student[0], teacher[0], heat)
+    torch.testing.assert_close(found, torch.tensor([1.0, 4.0, 0.25]))
     for kind in ("classes", "binary", "labels", "number"):
-        assert float(soft_loss(kind, teacher, teacher, heat)) == pytest.approx(0.0, abs=1e-6)
+        assert float(soft_losses(kind, teacher, teacher, heat).sum()) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_student_learns_from_its_teacher_only_while_it_trains() -> None:
@@ -111,8 +112,12 @@ def test_a_student_learns_from_its_teacher_only_while_it_trains() -> None:
     student.train()
     logits = student(inputs)
     hard = model.score(logits, targets)[0]
-    soft = soft_loss("classes", logits["y"], teacher.eval()(inputs)["y"], TEMPERATURE)
-    torch.testing.assert_close(student.score(logits, targets)[0], (1 - SHARE) * hard + SHARE * soft)
+    soft = soft_losses("classes", logits["y"], teacher.eval()(inputs)["y"], TEMPERATURE)
+    torch.testing.assert_close(student.score(logits, targets)[0], (1 - SHARE) * hard + SHARE * soft.mean())
+    weights = torch.tensor([1.0, 0.0, 2.0, 0.0, 1.0])  # the teacher's rows weigh as the targets' do
+    hard = model.score(logits, targets, weights)[0]
+    expected = (1 - SHARE) * hard + SHARE * (soft * weights).sum() / weights.sum()
+    torch.testing.assert_close(student.score(logits, targets, weights)[0], expected)
     student.eval()
     with torch.no_grad():
         torch.testing.assert_close(student.score(student(inputs), targets)[0], hard)

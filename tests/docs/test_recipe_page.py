@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ceiba.adapt import ADAPT
+from ceiba.adapt import ADAPT, TeacherSpec
 from ceiba.base.spec import Spec
 from ceiba.batches import AugmentSpec
 from ceiba.clean import CLEAN
@@ -42,6 +42,7 @@ SECTIONS: dict[str, type[Spec] | Mapping[str, type[Spec]]] = {
     "`bins`": Bins,
     "`tokenizer`": {**TOKENIZERS, "ngrams": NgramSpec},
     "`adapt`": ADAPT,
+    "`teacher`": TeacherSpec,
     "`model`": NetworkSpec,
     "Table encoders": ENCODERS["table"],
     "`numbers`": NUMBERS,
