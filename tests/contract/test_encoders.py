@@ -21,7 +21,7 @@ def build(kind: str, name: str, layout: object = None, seed: int = 0, **knobs: o
 def test_gives_tokens_as_wide_as_the_model(kind: str, name: str) -> None:
     encoder = build(kind, name)
     for rows in (1, ROWS):
-        values, mask, members = encoder(parts_of(layout_of(kind, name), rows))
+        values, mask, members, _ = encoder(parts_of(layout_of(kind, name), rows))
         assert values.shape[0] == mask.shape[0] == rows
         assert values.shape[1] == mask.shape[1]
         assert values.shape[2] == DIM
@@ -35,7 +35,7 @@ def test_gradient_reaches_every_parameter(kind: str, name: str) -> None:
     with torch.no_grad():  # what starts at zero passes nothing down at first
         for parameter in encoder.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-    values, mask, _ = encoder(parts_of(layout_of(kind, name), rows=40))
+    values, mask, *_ = encoder(parts_of(layout_of(kind, name), rows=40))
     (values * mask.unsqueeze(-1) * torch.randn_like(values)).sum().backward()
     without = [
         name for name, parameter in encoder.named_parameters() if parameter.grad is None or not parameter.grad.any()

@@ -32,7 +32,7 @@ def two_groups(rows: int = ROWS) -> dict[str, Tokens]:
 def test_gives_tokens_of_its_dim(name: str, rows: int) -> None:
     for groups in (two_groups(rows), {"a": tokens(rows, 4)}):
         trunk = build(name, tuple(groups))
-        values, mask, members = trunk(groups)
+        values, mask, members, _ = trunk(groups)
         assert values.shape == (*mask.shape, trunk.dim)
         assert not members
 
