@@ -19,8 +19,8 @@ from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
-from ceiba.fields import TARGETS, TAUGHT, TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
-from ceiba.heads import HEADS, Head, OutputLayout, Sequence, TokenHead
+from ceiba.fields import BESIDE, REFERENCE, TARGETS, TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
+from ceiba.heads import HEADS, Head, OutputLayout, Preference, Sequence, TokenHead
 from ceiba.layers import Memory, StochasticDepth, Tokens, pool
 from ceiba.predict import EMBEDDING
 from ceiba.surgery import apply_edits
@@ -29,7 +29,6 @@ from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 Layout = TableLayout | TextLayout | WordsLayout | ImageLayout
 LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", WordsLayout: "words", ImageLayout: "image"}
 ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
-
 
 LEAST_WEIGHT = 1e-30
 """Below every sum of weights but zero."""
@@ -138,7 +137,7 @@ class Model(nn.Module):
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in self.groups}
         for name, tensor in inputs.items():
             group, part = name.rsplit(".", 1)
-            if part in (TEACHER, TAUGHT, TARGETS):
+            if part in BESIDE:
                 continue
             parts[group][part] = tensor
             if memory is not None:
@@ -159,15 +158,17 @@ class Model(nn.Module):
     ) -> Float[Tensor, "batch ..."]:
         """What one head makes of tokens; a tied head also reads the vectors of the token ids it answers with, one that
         quotes the places of the tokens, one that writes the true texts."""
-        head = self.head(name)
+        head, given = self.head(name), inputs or {}
+        table = self._table(name) if head.tied else None
         if head.writes:
-            table = self._table(name) if head.tied else None
-            taught: Tensor = head(tokens, table, (inputs or {})[f"{name}.{TEACHER}"])
+            taught: Tensor = head(tokens, table, given[f"{name}.{TEACHER}"])
             return taught
+        if isinstance(head, Preference) and (answers := given.get(f"{name}.{TARGETS}")) is not None:
+            return head.compare(tokens, table, answers, given.get(f"{name}.{REFERENCE}"))
         if head.quotes:
-            places: Tensor = head(tokens, (inputs or {})[f"{self.groups[0]}.places"])
+            places: Tensor = head(tokens, given[f"{self.groups[0]}.places"])
             return places
-        found: Tensor = head(tokens, self._table(name)) if head.tied else head(tokens)
+        found: Tensor = head(tokens) if table is None else head(tokens, table)
         return found
 
     def _table(self, name: str) -> Float[Tensor, "vocab dim"]:

@@ -6,6 +6,7 @@ Recipe ─┬─ read ──► Frame ── fit ──► Fields ── prepare
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from ceiba.recipe import (
 from ceiba.report import card, render_html
 from ceiba.train import Trained, choose_thresholds, fit, run_folder
 from ceiba.train.distill import taught_by
+from ceiba.train.reference import with_reference
 from ceiba.train.sinks import Sink
 from ceiba.train.writing import writers
 
@@ -89,7 +91,8 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         give_back()
     with phases("train"):
         answers = answers_of(recipe, fields)
-        baselines = fit_beside(recipe.evaluate, splits.train, held, fields, answers, seed)
+        start = partial(untrained, recipe, fields)
+        baselines = fit_beside(recipe.evaluate, splits.train, held, fields, answers, seed, start)
         model, trained = learn(recipe, fields, arrays, folder, splits.train.identity, resume, settled=baselines.begin)
         valid = Batches(arrays["valid"], recipe.train.batch_rows, seed)
         recipe = recipe.model_copy(update={"train": trained.spec})
@@ -149,6 +152,11 @@ def network(recipe: Recipe, fields: Fields) -> Model:
     return model
 
 
+def untrained(recipe: Recipe, fields: Fields) -> Predictor:
+    """What answers as training begins."""
+    return Predictor(fields, answers_of(recipe, fields), TorchBackend(network(recipe, fields)))
+
+
 def batches_of(recipe: Recipe, fields: Fields, arrays: Mapping[str, Arrays]) -> tuple[Batches, Batches]:
     """What is trained on, and what it is validated on."""
     rows, seed, masking = recipe.train.batch_rows, recipe.train.seed, masking_of(fields)
@@ -171,6 +179,7 @@ def learn(
     `settled` is called when the settings of the training are known, and other work disturbs no measurement any more.
     """
     model, answers = network(recipe, fields), answers_of(recipe, fields)
+    arrays = {split: with_reference(model, one, recipe.train) for split, one in arrays.items()}
     batches, valid = batches_of(recipe, fields, arrays)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}

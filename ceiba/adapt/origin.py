@@ -299,7 +299,7 @@ class BundleOrigin(Origin):
             for name, slot in model.head_slots.items()
             if name in heads and model.outputs[name] == self.model.outputs[name]
         ]
-        if (own := only_language(model)) and (theirs := only_language(self.model)) and own not in heads:
+        if (own := language_head(model)) and (theirs := language_head(self.model)):
             places.append((f"heads.{model.head_slots[own]}.", f"heads.{heads[theirs]}."))
         return [*places, ("trunk.", "trunk.")]
 
@@ -308,8 +308,8 @@ class BundleOrigin(Origin):
         return f"The model began with the bundle {self.bundle.identity[:12]}."
 
 
-def only_language(model: Model) -> str | None:
-    """The one head of a language model, whatever its column is called."""
+def language_head(model: Model) -> str | None:
+    """The target of a language model, whatever it is called and however it is taught."""
     return next((name for name in model.head_slots if model.head(name).shifts), None)
 
 

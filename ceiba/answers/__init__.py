@@ -11,6 +11,7 @@ from ceiba.answers.binary import BinaryAnswer
 from ceiba.answers.classes import ClassesAnswer
 from ceiba.answers.labels import LabelsAnswer
 from ceiba.answers.number import NumberAnswer
+from ceiba.answers.preference import PreferenceAnswer
 from ceiba.answers.sequence import SequenceAnswer
 from ceiba.answers.span import SpanAnswer
 from ceiba.answers.tags import TagsAnswer
@@ -22,6 +23,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "classes": ClassesAnswer,
     "labels": LabelsAnswer,
     "number": NumberAnswer,
+    "preference": PreferenceAnswer,
     "sequence": SequenceAnswer,
     "span": SpanAnswer,
     "tags": TagsAnswer,
@@ -47,6 +49,7 @@ __all__ = [
     "ClassesAnswer",
     "LabelsAnswer",
     "NumberAnswer",
+    "PreferenceAnswer",
     "SequenceAnswer",
     "SpanAnswer",
     "TagsAnswer",

@@ -11,6 +11,8 @@ from ceiba.bundle import Bundle, open_bundle
 from ceiba.cli import resolve
 from ceiba.predict import Backend, Predictor
 
+WRITERS = ("next_token", "preference")
+"""Heads of models that write."""
 BACKENDS = {"onnx": "ceiba.predict:open_onnx", "torch": "ceiba.model:open_backend"}
 """Runtime → the function that opens a bundle's network in it, imported only when chosen."""
 
@@ -94,7 +96,7 @@ def writes(bundle: Bundle) -> bool:
     if bundle.has_onnx:
         return False
     heads: dict[str, Any] = bundle.model.get("spec", {}).get("heads", {})
-    return any(head.get("type") == "next_token" for head in heads.values())
+    return any(head.get("type") in WRITERS for head in heads.values())
 
 
 def bundle_folder(folder: str | Path) -> Path:

@@ -13,17 +13,18 @@ from ceiba.answers import Answer
 from ceiba.base.ranks import leads
 from ceiba.base.side_process import Helper, helper
 from ceiba.evaluate.baseline import Baselines, fit_baselines
-from ceiba.evaluate.language import TextBaselines, fit_text_baselines
+from ceiba.evaluate.gather import Answers, AnyBaselines
+from ceiba.evaluate.language import fit_text_baselines
+from ceiba.evaluate.preference import PreferenceBaselines
 from ceiba.evaluate.quick import Inputs, Quick, input_kinds, most_rows, quick_scores
-from ceiba.evaluate.sequences import SequenceBaselines, sequence_baselines
+from ceiba.evaluate.sequences import sequence_baselines
 from ceiba.evaluate.spans import SpanBaselines
 from ceiba.evaluate.spec import EvaluateSpec
-from ceiba.evaluate.tagging import TagBaselines, fit_tag_baselines
+from ceiba.evaluate.tagging import fit_tag_baselines
 from ceiba.fields import Fields
 from ceiba.read import Frame, open_frame
 
 Scores = dict[str, NDArray[Any]]
-AnyBaselines = Baselines | SequenceBaselines | SpanBaselines | TagBaselines | TextBaselines
 
 
 class Beside:
@@ -54,8 +55,10 @@ def fit_beside(
     fields: Fields,
     answers: Mapping[str, Answer],
     seed: int = 0,
+    start: Callable[[], Answers] | None = None,
 ) -> Beside:
-    """Baselines, if they are asked for, to be learnt beside other work.
+    """Baselines, if they are asked for, to be learnt beside other work; `start` makes the model that a training of
+    preferences began with.
 
     In the helping process they begin at once, since it can be paused; on a thread they begin when they are told to.
     Rows go to the helper whole, so it is for few rows: those of a training that is over in seconds. It scores the rows
@@ -63,6 +66,8 @@ def fit_beside(
     """
     if not spec.baselines or not leads():
         return Beside()
+    if compared := tuple(name for name, answer in answers.items() if answer.kind == "preference"):
+        return Beside() if start is None else Beside(partial(PreferenceBaselines, compared, start))
     if text := next((name for name, answer in answers.items() if answer.kind == "text"), None):
         return Beside(partial(fit_text_baselines, train, held, fields, text))
     if spans := tuple(name for name, answer in answers.items() if answer.kind == "span"):

@@ -4,16 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ceiba.evaluate.baseline import Baselines
-from ceiba.evaluate.gather import COUNTED, Answers, Scored, gather, without_truth
-from ceiba.evaluate.language import TextBaselines
+from ceiba.evaluate.gather import COUNTED, Answers, AnyBaselines, Scored, gather, without_truth
 from ceiba.evaluate.rows import PAIRED
 from ceiba.evaluate.samples import samples_section
 from ceiba.evaluate.sections import calibration_section, classes_section, confusion_section, curves_section
-from ceiba.evaluate.sequences import SequenceBaselines
 from ceiba.evaluate.slices import slice_groups, slice_section
-from ceiba.evaluate.spans import SpanBaselines
-from ceiba.evaluate.tagging import TagBaselines
 from ceiba.metrics import MAIN, figures, known_rows, paired_difference, per_row
 from ceiba.read import Frame
 
@@ -27,7 +22,7 @@ def evaluate(
     frames: Mapping[str, Frame],
     *,
     slices: Sequence[str] = (),
-    baselines: Baselines | TagBaselines | TextBaselines | SpanBaselines | SequenceBaselines | None = None,
+    baselines: AnyBaselines | None = None,
     seed: int = 0,
     keep: Callable[[str, Frame, Mapping[str, Scored]], None] | None = None,
 ) -> Report:

@@ -19,7 +19,7 @@ from ceiba.read import Frame
 
 Array = NDArray[Any]
 DEFAULT_THRESHOLD = 0.5
-COUNTED = ("tags", "text", "span", "sequence")
+COUNTED = ("tags", "text", "span", "sequence", "preference")
 """Kinds of answers whose rows hold counts that add up, in place of scores."""
 
 
@@ -36,6 +36,20 @@ class Answers(Protocol):
 
     def logits(self, frame: Frame) -> dict[str, Array]:
         """Logits of every row, by output, from one pass over the frame."""
+
+
+class AnyBaselines(Protocol):
+    """What a model is compared with."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and the user should know."""
+
+    def scores(self, frame: Frame) -> dict[str, dict[str, Array]]:
+        """{"constant" | "quick": {output: scores of every row}}."""
+
+    def about(self) -> Mapping[str, Mapping[str, Any]]:
+        """{output: {"constant" | "quick": what it is}}."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,11 @@ def read_truth(frame: Frame, name: str, field: Field, answer: Answer) -> Array:
     return answer.scores(truth) if answer.kind == "number" else truth
 
 
+def preference_truth(logits: Array) -> Array:
+    """1 for each row, NaN for one without two answers."""
+    return np.where((logits == 0).all(axis=1), np.nan, 1.0)
+
+
 def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
     """Every output's truths and scores, from one pass through the predictor."""
     logits = predictor.logits(frame)
@@ -101,6 +120,10 @@ def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
         if isinstance(answer, SequenceAnswer):
             truth, counts = sequence_truth(frame, name, answer, predictor.fields, logits[name])
             scored[name] = Scored("sequence", (), DEFAULT_THRESHOLD, truth, counts)
+            continue
+        if answer.kind == "preference":
+            truth = preference_truth(logits[name])
+            scored[name] = Scored("preference", (), DEFAULT_THRESHOLD, truth, answer.scores(logits[name]))
             continue
         threshold = answer.threshold if isinstance(answer, BinaryAnswer) else DEFAULT_THRESHOLD
         truth = read_truth(frame, name, predictor.fields.outputs[name], answer)

@@ -19,6 +19,7 @@ PAIRED = {
     "tags": "accuracy",
     "span": "token_f1",
     "sequence": "chrf",
+    "preference": "margin",
     "text": "loss",
 }  # fmt: skip
 """Answer kind → the figure that is compared row by row."""

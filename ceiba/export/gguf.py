@@ -13,7 +13,7 @@ from ceiba.base.errors import BundleError, listed
 from ceiba.base.files import write_folder
 from ceiba.base.optional import require
 from ceiba.bundle import Bundle
-from ceiba.export.huggingface import HEAD, Told, told_as_family
+from ceiba.export.huggingface import WRITERS, Told, told_as_family
 from ceiba.families import Network
 from ceiba.fields.tokens import TokenField
 from ceiba.layers import RotaryPositionsSpec
@@ -81,7 +81,7 @@ def refuse_others(told: Told) -> None:
     """Raises: BundleError for what llama.cpp would compute otherwise."""
     options, do = told.network.options, "Use --to huggingface"
     if not told.is_language_model:
-        raise BundleError("A GGUF file holds a language model", f"no {HEAD} head", do)
+        raise BundleError("A GGUF file holds a language model", f"no head of {listed(sorted(WRITERS))}", do)
     if told.family.name not in ARCHITECTURES:
         raise BundleError(f"A GGUF file holds one of {listed(ARCHITECTURES)}", told.family.name, do)
     if options.window is not None and options.window < told.field.max_tokens:

@@ -19,10 +19,12 @@ from ceiba.layers import TransformerOptions
 from ceiba.model import Model, open_model
 from ceiba.surgery import merge_lora
 
-HEAD = "next_token"
+WRITERS = {"next_token", "preference"}
+"""Heads of language models."""
 ROLES = {
     "begin": "bos",
     "end": "eos",
+    "turn": "eos",
     "padding": "pad",
     "unknown": "unk",
     "separator": "sep",
@@ -84,9 +86,9 @@ def told_as_family(bundle: Bundle) -> Told:
     kinds = {name: head.type for name, head in model.spec.heads.items()}
     own = named(model)
     tensors = foreign_weights(family.weights(network), own, network)
-    if is_language_model := HEAD in kinds.values():
+    if is_language_model := bool(WRITERS & set(kinds.values())):
         tensors = {name if name.startswith("lm_head.") else family.prefix + name: one for name, one in tensors.items()}
-    left = [name for name, kind in kinds.items() if kind != HEAD]
+    left = [name for name, kind in kinds.items() if kind not in WRITERS]
     return Told(family, network, field, own, tensors, is_language_model, left)
 
 
@@ -112,7 +114,7 @@ def described(model: Model, field: TokenField) -> Network:
     told = {name: getattr(blocks, name) for name in TransformerOptions.model_fields}
     if blocks is encoder and is_learned:
         told["positions"] = TransformerOptions().positions
-    ties = [head.tied for head in model.spec.heads.values() if head.type == HEAD]
+    ties = [head.tied for head in model.spec.heads.values() if head.type in WRITERS]
     return Network(
         "", model.spec.dim, field.vocab - field.shift, TransformerOptions(**told),
         (encoder.positions.places or field.max_tokens) if is_learned else None,
@@ -151,7 +153,7 @@ def named(model: Model) -> dict[str, Tensor]:
     """The weights by the names that the families' tables have."""
     slots = {f"encoders.{next(iter(model.slots.values()))}.": "encoder.", "trunk.": "trunk."}
     slots |= {
-        f"heads.{model.head_slots[name]}.": "head." for name, head in model.spec.heads.items() if head.type == HEAD
+        f"heads.{model.head_slots[name]}.": "head." for name, head in model.spec.heads.items() if head.type in WRITERS
     }
     return {
         slots[start] + name.removeprefix(start): value

@@ -12,7 +12,7 @@ from ceiba.base.errors import BundleError, listed
 from ceiba.base.files import write_bytes, write_folder, write_json
 from ceiba.base.yaml import read_yaml
 from ceiba.bundle import Bundle
-from ceiba.export.huggingface import HEAD, described, family_of, named, text_field
+from ceiba.export.huggingface import WRITERS, described, family_of, named, text_field
 from ceiba.families import FAMILIES, Family, Network, adapter_files, network_of, open_folder, own_weights, read_adapter
 from ceiba.families.peft import CONFIG, WEIGHTS
 from ceiba.model import Model, open_model
@@ -31,7 +31,7 @@ def export_peft(bundle: Bundle, out: Path) -> dict[str, Any]:
         raise BundleError(f"{bundle.folder} must have LoRA matrices to export", f"{bundle.edits}", "Adapt it with lora")
     model = open_model(bundle)
     base, folder = _base(bundle)
-    is_language_model = HEAD in {head.type for head in model.spec.heads.values()}
+    is_language_model = bool(WRITERS & {head.type for head in model.spec.heads.values()})
     own = {name.replace(".base.", "."): value for name, value in named(model).items()}
     family, network = _family(bundle, model, folder)
     if folder is not None:
@@ -45,7 +45,7 @@ def export_peft(bundle: Bundle, out: Path) -> dict[str, Any]:
         matrices = {name: value for name, value in own.items() if ".down." in name or ".up." in name}
         if set(again) != set(matrices) or any(not torch.equal(again[name], one) for name, one in matrices.items()):
             raise BundleError("What is exported must hold all matrices", listed(set(again) ^ set(matrices)), None)
-    left = [name for name, head in model.spec.heads.items() if head.type != HEAD]
+    left = [name for name, head in model.spec.heads.items() if head.type not in WRITERS]
     return {"base": base, "parameters": sum(one.numel() for one in tensors.values()), "left_out": left}
 
 

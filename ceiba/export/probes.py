@@ -63,6 +63,8 @@ def random_parts(layouts: Mapping[str, Layout], rows: int, tokens: int, seed: in
             parts = {"pixels": random.integers(0, 256, shape, dtype=np.uint8)}
         elif isinstance(layout, TextLayout) and layout.places:
             raise CeibaError("An exported model must answer rows", "spans of a text", "Serve the trained bundle")
+        elif isinstance(layout, TextLayout) and layout.told:
+            raise CeibaError("An exported model must answer rows", "chats", "Serve the trained bundle")
         elif isinstance(layout, TextLayout):  # texts of one row differ in length
             parts = _text(layout, rows, tokens + place, random)
         else:

@@ -12,6 +12,8 @@ from ceiba.fields.chat import ChatField, ChatSpec, Spoken, places, ragged, side_
 from ceiba.fields.columns import as_labels, as_numbers, as_text
 from ceiba.fields.date import DateField, DateSpec
 from ceiba.fields.field import (
+    BESIDE,
+    REFERENCE,
     TARGETS,
     TAUGHT,
     TEACHER,
@@ -39,8 +41,10 @@ from ceiba.fields.tokens import TokenField, as_written
 from ceiba.fields.vector import VectorField, VectorSpec
 
 __all__ = [
+    "BESIDE",
     "EVERY",
     "FIELDS",
+    "REFERENCE",
     "TABLE",
     "TABLE_KINDS",
     "TARGETS",

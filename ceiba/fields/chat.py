@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, InputError, RecipeError
-from ceiba.fields.field import Encoded, Field, Ragged, Target
+from ceiba.fields.field import Encoded, Field, Layout, Ragged, Target, TextLayout
 from ceiba.fields.messages import Messages, choices, conversations, texts
 from ceiba.fields.template import ChatTemplate, Laid, default_template
 from ceiba.fields.text import TextSpec, TokenizerOptions
@@ -102,6 +102,9 @@ class ChatField(TokenField):
         if not targets[:count].any():
             return EMPTY._replace(is_cut=is_cut)
         return Spoken(ids[:count] + np.int32(self.shift), targets[:count], is_cut)
+
+    def layout(self, name: str) -> Layout:
+        return TextLayout(self.vocab, self.max_tokens, False, told=True)
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "pack": self.pack, "pairs": self.pairs}

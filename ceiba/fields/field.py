@@ -76,6 +76,10 @@ TEACHER = "teacher"
 
 TARGETS = "targets"
 """The part that holds the tokens that are to be told, of a text of which not all are."""
+REFERENCE = "reference"
+"""The part that holds what another model makes of a row, beside which this one is taught."""
+BESIDE = (TAUGHT, TEACHER, TARGETS, REFERENCE)
+"""Parts that no encoder reads."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class TextLayout:
     """The id that ends each text of a pair, where there is one."""
     places: bool = False
     """Whether it is told where each token stands in the text."""
+    told: bool = False
+    """Whether it says itself which of its tokens are to be told, as of a chat the answers."""
 
 
 @dataclass(frozen=True)

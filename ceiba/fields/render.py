@@ -1,10 +1,12 @@
 """Renders chat templates in a process of its own, which imports nothing of Ceiba: a template is somebody else's code.
 
 One line of JSON in, {"template", "values": [...]}; one out, {"texts"} or {"error"}. The sandbox keeps a template from
-Python's objects, the limit below from the machine's memory, and who asks ends the process if no answer comes in time.
+Python's objects, the limits from the machine's memory and time: the process ends when a line takes more seconds of the
+processor than its first argument says.
 """
 
 import json
+import signal
 import sys
 from datetime import datetime
 from functools import cache
@@ -60,6 +62,13 @@ def render(template: str, values: list[dict[str, Any]]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"[:500]}
 
 
+def limit(seconds: float) -> None:
+    """End the process after so many seconds of work from now on; 0: not at all. Seconds by the clock would also count
+    those in which a busy machine does other things."""
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+
+
 def main() -> None:
     """Answer until the input ends."""
     if sys.platform != "win32":
@@ -68,7 +77,10 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     for line in sys.stdin:
         asked = json.loads(line)
-        sys.stdout.write(json.dumps(render(asked["template"], asked["values"])) + "\n")
+        limit(float(sys.argv[1]))
+        answer = json.dumps(render(asked["template"], asked["values"]))
+        limit(0)
+        sys.stdout.write(answer + "\n")
         sys.stdout.flush()
 
 

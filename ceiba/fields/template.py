@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from ceiba.base.errors import CeibaError, InputError
 
 TEMPLATE_CHARACTERS, TEXT_CHARACTERS = 1 << 17, 1 << 20
-SECONDS = 5.0
-"""How long a template may take; the first one also waits for Python to start."""
+SECONDS, MOST_SECONDS = 5.0, 60.0
+"""How long a template may work, and how long it is waited for on a busy machine."""
 ROLES = ("system", "user", "assistant")
 ANSWERS = "assistant"
 """The role whose messages are answers."""
@@ -158,7 +158,7 @@ class ChatTemplate:
                 process.stdin.flush()
                 with selectors.DefaultSelector() as waiting:
                     waiting.register(process.stdout, selectors.EVENT_READ)
-                    answer = process.stdout.readline() if waiting.select(SECONDS) else ""
+                    answer = process.stdout.readline() if waiting.select(MOST_SECONDS) else ""
             except BrokenPipeError:
                 answer = ""
             if not answer:
@@ -171,7 +171,7 @@ class ChatTemplate:
         """The process; a fork of this one has its own, since two must not speak into one pipe."""
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", str(Path(__file__).with_name("render.py"))],
+                [sys.executable, "-I", str(Path(__file__).with_name("render.py")), str(SECONDS)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             )  # fmt: skip
             self._owner = os.getpid()

@@ -15,6 +15,8 @@ from ceiba.heads.masked import MaskedSpec as MaskedSpec
 from ceiba.heads.next_token import NextToken as NextToken
 from ceiba.heads.next_token import NextTokenSpec as NextTokenSpec
 from ceiba.heads.next_token import TokenHead as TokenHead
+from ceiba.heads.preference import Preference as Preference
+from ceiba.heads.preference import PreferenceSpec as PreferenceSpec
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
 from ceiba.heads.sequence import Sequence as Sequence
 from ceiba.heads.sequence import SequenceGruSpec as SequenceGruSpec
@@ -30,6 +32,7 @@ HEADS: dict[str, type[Spec]] = {
     "labels": LabelsSpec,
     "next_token": NextTokenSpec,
     "masked": MaskedSpec,
+    "preference": PreferenceSpec,
     "tags": TagsSpec,
     "span": SpanSpec,
     "sequence": SequenceSpec,

@@ -50,6 +50,8 @@ class Head(nn.Module, ABC):
     """Whether it answers with a piece of the text, so that `forward` also takes the place of each token."""
     writes: ClassVar[bool] = False
     """Whether it writes a text, so that `forward` also takes the true ones, and `write` answers."""
+    compares: ClassVar[bool] = False
+    """Whether it is taught by two answers to one prompt, so that `compare` answers for a row of both."""
     shifts: ClassVar[bool] = False
     """Whether it says of each token which one comes next, so that no token may know of those after it."""
     tied: bool = False

@@ -82,6 +82,14 @@ METRICS: dict[str, Metric] = {
     "difference": Metric(
         "Difference", "higher", "Mean difference over the same rows.", low=-inf, high=inf, unit="none"
     ),
+    "margin": Metric(
+        "Margin",
+        "higher",
+        "Mean of log p of the better answer less that of the worse one, in nats.",
+        low=-inf,
+        high=inf,
+        unit="none",
+    ),
     "perplexity": Metric(
         "Perplexity",
         "lower",
@@ -104,6 +112,7 @@ MAIN: dict[str, str] = {
     "tags": "f1",
     "span": "token_f1",
     "sequence": "bleu",
+    "preference": "accuracy",
     "text": "perplexity",
 }
 """Answer kind → the metric named first."""

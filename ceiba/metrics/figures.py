@@ -10,8 +10,10 @@ from ceiba.metrics.measures import (
     binary_measure,
     class_values,
     classes_measure,
+    half_right,
     labels_measure,
     number_measure,
+    preference_measure,
     span_measure,
     surprise,
     tags_measure,
@@ -21,9 +23,9 @@ from ceiba.metrics.resample import MOST_ROWS, Array, Figure, Measure, bootstrap
 from ceiba.metrics.sequences import BLEU_COUNTS, CHRF_COUNTS, chrf, sequence_measure
 
 RESAMPLES = 200
-KINDS = ("binary", "classes", "labels", "number", "tags", "text", "span", "sequence")
+KINDS = ("binary", "classes", "labels", "number", "tags", "text", "span", "sequence", "preference")
 """Answer kinds that have figures."""
-AS_THEY_ARE = ("number", "labels", "tags", "text", "span", "sequence")
+AS_THEY_ARE = ("number", "labels", "tags", "text", "span", "sequence", "preference")
 """Kinds whose truths are no classes."""
 
 
@@ -95,6 +97,7 @@ def figures(
         "text": lambda truth, scores, exact: text_measure(truth, scores),
         "span": lambda truth, scores, exact: span_measure(truth, scores),
         "sequence": lambda truth, scores, exact: sequence_measure(truth, scores),
+        "preference": lambda truth, scores, exact: preference_measure(truth, scores),
     }
     # Every label is ranked on its own, so the time that rows may take is shared among them.
     most_rows = MOST_ROWS // max(truth.shape[1], 1) if kind == "labels" else MOST_ROWS
@@ -119,6 +122,8 @@ def per_row(kind: str, truth: Array, scores: Array, metric: str, threshold: floa
         }
     elif kind == "text":
         table = {"loss": lambda: scores}
+    elif kind == "preference":
+        table = {"accuracy": lambda: half_right(scores), "margin": lambda: scores}
     elif kind == "span":
         table = {"token_f1": lambda: scores[:, 1], "exact_match": lambda: scores[:, 0]}
     elif kind == "sequence":

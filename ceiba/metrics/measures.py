@@ -213,6 +213,22 @@ def text_measure(truth: Array, scores: Array) -> Measure:
     return measure
 
 
+def preference_measure(truth: Array, scores: Array) -> Measure:
+    """Figures of two answers to each prompt; `scores` is log p(better) - log p(worse), where 0 counts as half right."""
+    columns = np.column_stack([np.ones(len(scores)), half_right(scores), scores])
+
+    def measure(weights: Array) -> dict[str, Array]:
+        total, right, margins = _matmul(weights, columns).T
+        return {"accuracy": ratio(right, total), "margin": ratio(margins, total)}
+
+    return measure
+
+
+def half_right(scores: Array) -> Array:
+    """1 for each score above 0, one half for 0."""
+    return (np.sign(scores) + 1) / 2
+
+
 def span_measure(truth: Array, scores: Array) -> Measure:
     """Figures of answers from texts; `truth` is (row, 2): has an answer, has none, `scores` (row, 3): exact match, F1,
     answered."""

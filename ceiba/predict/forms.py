@@ -79,6 +79,8 @@ def is_one_row(row: Mapping[str, Any], wanted: Collection[str], kinds: Mapping[s
             return True
         if kinds.get(name) in LIST_KINDS and len(value) and isinstance(next(iter(value)), SCALARS):
             return True
+        if kinds.get(name) == "chat" and len(value) and isinstance(next(iter(value)), Mapping):
+            return True
     return False
 
 

@@ -266,6 +266,7 @@ class Predictor:
         """The logits of no row."""
         answer = self.answers[name]
         widths: dict[str, tuple[int, ...]] = {"binary": (), "number": (), "text": (2,), "span": (3,), "sequence": (1,)}
+        widths["preference"] = (2,)
         if answer.kind == "tags":
             widths["tags"] = (1, len(getattr(answer, "labels", ())))
         width = widths.get(answer.kind, (len(getattr(answer, "labels", ())),))

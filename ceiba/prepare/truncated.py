@@ -33,6 +33,6 @@ def _chat_notes(arrays: Arrays, name: str, one: ChatField) -> list[str]:
     if left_out := counts["left_out"]:
         notes.append(f"{left_out:,} training chats of '{name}' have no answer in what is read, and are left out")
     kept = counts["chats"] - counts["left_out"]
-    if arrays.num_rows < kept:
+    if arrays.num_rows < kept:  # pairs have a row each
         notes.append(f"{kept:,} training chats of '{name}' stand in {arrays.num_rows:,} rows")
     return notes

@@ -9,6 +9,7 @@ from ceiba.answers import (
     ClassesAnswer,
     LabelsAnswer,
     NumberAnswer,
+    PreferenceAnswer,
     SequenceAnswer,
     SpanAnswer,
     TagsAnswer,
@@ -32,6 +33,7 @@ HEAD_ANSWERS = {
     "regression": "number", "binary": "binary", "classes": "classes", "labels": "labels",
     "next_token": "text", "masked": "text", "tags": "tags", "span": "span", "sequence": "sequence",
     "sequence_gru": "sequence",
+    "preference": "preference",
 }  # fmt: skip
 NGRAMS = "ngrams"
 BAG = "bag"
@@ -198,6 +200,8 @@ def _answer(kind: str, field: Any) -> Answer:
         return TextAnswer()
     if kind == "sequence":
         return SequenceAnswer()
+    if kind == "preference":
+        return PreferenceAnswer()
     labelled: dict[str, type[BinaryAnswer | ClassesAnswer | LabelsAnswer | TagsAnswer]]
     labelled = {"binary": BinaryAnswer, "classes": ClassesAnswer, "labels": LabelsAnswer, "tags": TagsAnswer}
     return labelled[kind](field.labels)
@@ -217,8 +221,8 @@ def output_layouts(answers: Mapping[str, Answer], fields: Fields) -> dict[str, O
 def _output_layout(answer: Answer, field: Any) -> OutputLayout:
     if answer.kind == "number":
         return OutputLayout("number", mean=field.mean, std=field.std, low=field.low, log=field.log)
-    if answer.kind == "text":
-        return OutputLayout("text", field.vocab)
+    if answer.kind in ("text", "preference"):
+        return OutputLayout(answer.kind, field.vocab)
     if answer.kind == "sequence":
         return OutputLayout("sequence", field.vocab, end=field.special["end"], max_tokens=field.max_tokens)
     return OutputLayout(answer.kind, len(getattr(answer, "labels", ())) or 1, tuple(getattr(field, "counts", ())))

@@ -32,6 +32,8 @@ USUAL: dict[str, Any] = {
 section 2.2."""
 VECTORS: dict[str, Any] = {"layers": 0, "positions": "none", "dropout": 0.0, "init": "normal"}
 """Token vectors alone: the trunk does the rest."""
+COMPARING = "preference"
+"""The head that learns from pairs of answers."""
 RECURRENT = ("rnn", "lstm", "gru")
 
 
@@ -48,14 +50,24 @@ def complete_language(recipe: Recipe, name: str) -> Recipe:
     one = recipe.outputs[name]
     if not isinstance(one.field, TextSpec):
         raise RecipeError(f"outputs.{name} must be a text for {one.head.type}", one.kind, "Use type: text")
-    if isinstance(one.field, ChatSpec) and one.head.type == "masked":
-        raise RecipeError(f"outputs.{name} holds answers, which are written forward", "masked", "Use next_token")
+    _check_head(recipe, name)
     network = _network(recipe.model, one)
     text = _text(one, is_new=recipe.origin is None)
     if isinstance(text, ChatSpec):
         text = _kept_apart(text, network)
     column = one.model_copy(update={"field": text})
     return recipe.model_copy(update={"inputs": {}, "outputs": {name: column}, "model": network})
+
+
+def _check_head(recipe: Recipe, name: str) -> None:
+    """Raises: RecipeError for a head that does not learn from chats, or one that learns from them alone."""
+    head, is_chat = recipe.outputs[name].head.type, isinstance(recipe.outputs[name].field, ChatSpec)
+    if is_chat and head == "masked":
+        raise RecipeError(f"outputs.{name} holds answers, which are written forward", head, "Use next_token")
+    if head == COMPARING and not is_chat:
+        raise RecipeError(f"outputs.{name} must be chats for {head}", recipe.outputs[name].kind, "Use type: chat")
+    if head == COMPARING and recipe.origin is None:
+        raise RecipeError(f"{head} teaches a model that answers already", "no from", "Add from: FOLDER")
 
 
 def _kept_apart(chat: ChatSpec, network: NetworkSpec) -> ChatSpec:
@@ -65,8 +77,8 @@ def _kept_apart(chat: ChatSpec, network: NetworkSpec) -> ChatSpec:
     """
     kind = getattr(network.text, "type", "")
     can = kind not in RECURRENT
-    if chat.pack and not can:
-        raise RecipeError("pack needs a network that keeps chats of one row apart", kind, "Leave it out")
+    if (chat.pack or chat.pairs) and not can:
+        raise RecipeError("Chats of one row need a network that keeps them apart", kind, "Leave it out")
     return chat.model_copy(update={"pack": can if chat.pack is None else chat.pack})
 
 
@@ -91,12 +103,14 @@ def _text(one: OutputSpec, is_new: bool) -> TextSpec:
         "whole": True,
         "masked": one.head.type == "masked",
     }
+    if isinstance(field, ChatSpec):
+        told["pairs"] = one.head.type == COMPARING
     return field.model_copy(update=told)
 
 
 def _network(model: NetworkSpec, one: OutputSpec) -> NetworkSpec:
     """A causal Transformer of the size that is told, or a recurrent net that reads forward."""
-    is_causal = one.head.type == "next_token"
+    is_causal = one.head.type != "masked"
     text = model.text
     if text is not None and text.type in RECURRENT:
         if is_causal and "bidirectional" not in text.model_fields_set:

@@ -30,6 +30,8 @@ def figure(kind: str, truth: NDArray[Any], scores: NDArray[Any]) -> tuple[str, f
     if kind == "number":
         known = ~np.isnan(truth)
         return "rmse", float(np.sqrt(np.mean((truth[known] - scores[known]) ** 2))) if known.any() else 0.0
+    if kind == "preference":  # beside the model that the training began with: what DPO calls the reward's accuracy
+        return "reward_accuracy", float((np.sign(scores) + 1).mean() / 2) if len(scores) else 0.0
     if kind == "labels":
         chosen, true = scores >= 0.5, truth > 0.5
         return "f1", float(2 * (chosen & true).sum() / max(chosen.sum() + true.sum(), 1))

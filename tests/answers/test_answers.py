@@ -15,6 +15,7 @@ from ceiba.answers import (
     ClassesAnswer,
     LabelsAnswer,
     NumberAnswer,
+    PreferenceAnswer,
     SequenceAnswer,
     SpanAnswer,
     TagsAnswer,
@@ -30,6 +31,7 @@ EXAMPLES: dict[str, tuple[Answer, tuple[int, ...]]] = {
     "classes": (ClassesAnswer(("a", "b", "c")), (3,)),
     "labels": (LabelsAnswer(("a", "b", "c"), (0.5, 0.1, 0.9)), (3,)),
     "number": (NumberAnswer(mean=0.1 + 0.2, std=1 / 3, log=True), ()),
+    "preference": (PreferenceAnswer(), (2,)),
     "sequence": (SequenceAnswer(), (4,)),
     "span": (SpanAnswer("passage", 0.2), (3,)),
     "tags": (TagsAnswer(("B-X", "I-X", "O"), tuple(range(15))), (4, 3)),
@@ -58,7 +60,8 @@ def test_every_column_has_a_value_for_each_row(kind: str, rows: int) -> None:
     assert next(iter(columns)) == "y"
     assert all(len(column) == rows for column in columns.values())
     assert kind in ("span", "sequence") or not any(column.null_count for column in columns.values())
-    assert answer.scores(logits).shape == (rows, *shape[: {"text": 0, "sequence": 0, "tags": 1}.get(kind, len(shape))])
+    axes = {"text": 0, "preference": 0, "sequence": 0, "tags": 1}.get(kind, len(shape))
+    assert answer.scores(logits).shape == (rows, *shape[:axes])
     alone = [answer.columns("y", logits[row : row + 1]) for row in range(rows)]
     for name, column in columns.items():
         assert column.to_pylist() == [one[name][0].as_py() for one in alone]

@@ -63,6 +63,8 @@ def test_a_language_model_learns_to_answer_and_to_stop(
     generator.template.close()
     assert main(["chat", "tuned", "--message", "cat", "--message", "hen", "--weights", "plain"]) == 0
     assert capsys.readouterr().out.split() == ["miau", "gack"]
+    assert main(["export", "tuned", "--to", "onnx"]) == 1
+    assert "must answer rows. Got chats. Serve the trained bundle" in capsys.readouterr().err
     assert main(["predict", "tuned", "chats.parquet", "--out", "answers.parquet"]) == 0
     answers = pq.read_table("answers.parquet").to_pylist()
     assert [one["talk_tokens"] for one in answers[:4]] == [len(sound) + 1 for sound in ANSWERS.values()]
@@ -76,4 +78,4 @@ def test_a_recurrent_net_has_each_chat_in_a_row_of_its_own(folder: Path, capsys:
     assert not any("stand in" in note for note in run.report["notes"])
     capsys.readouterr()
     assert main(["train", "lstm.yaml", "--out", "other", "--set", "outputs.talk.pack=true"]) == 2
-    assert "pack needs a network that keeps chats of one row apart. Got lstm" in capsys.readouterr().err
+    assert "Chats of one row need a network that keeps them apart. Got lstm" in capsys.readouterr().err
