@@ -115,8 +115,8 @@ def test_a_student_learns_from_its_teacher_only_while_it_trains() -> None:
     soft = soft_losses("classes", logits["y"], teacher.eval()(inputs)["y"], TEMPERATURE)
     torch.testing.assert_close(student.score(logits, targets)[0], (1 - SHARE) * hard + SHARE * soft.mean())
     weights = torch.tensor([1.0, 0.0, 2.0, 0.0, 1.0])  # the teacher's rows weigh as the targets' do
-    hard = model.score(logits, targets, weights)[0]
-    expected = (1 - SHARE) * hard + SHARE * (soft * weights).sum() / weights.sum()
+    weighted = model.score(logits, targets, weights)[0]
+    expected = (1 - SHARE) * weighted + SHARE * (soft * weights).sum() / weights.sum()
     torch.testing.assert_close(student.score(logits, targets, weights)[0], expected)
     student.eval()
     with torch.no_grad():
