@@ -17,6 +17,11 @@ KINDS = {
     "classes": "one of several classes",
     "labels": "any number of labels",
     "number": "a number",
+    "preference": "the better of two answers",
+    "sequence": "a text that is written",
+    "span": "a part of a text",
+    "tags": "a tag a word",
+    "text": "the next token of a text",
 }
 """Answer kind → what it is, for a person."""
 View = dict[str, Any]
@@ -143,7 +148,7 @@ def output_view(report: Report, split: str, output: str) -> View:
     models = report.get("baseline_models", {}).get(output, {})
     return {
         "name": output,
-        "kind": KINDS.get(kind.get("kind", ""), ""),
+        "kind": KINDS.get(kind.get("kind", ""), "an answer"),
         "threshold": kind.get("threshold"),
         "figures": figure_rows(report, split, output),
         "baselines": baselines_there(report, split, output),

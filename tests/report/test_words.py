@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from ceiba.answers import ANSWERS
 from ceiba.report import card
+from ceiba.report.sections import KINDS
 from ceiba.report.svg import tick_texts, ticks
 from ceiba.report.verdict import verdicts
 from ceiba.report.wording import bytes_text, figure_text, large_count_text, percent_text, seconds_text, short_number
@@ -27,6 +29,10 @@ def test_figures_show_the_digits_their_interval_supports(value: float, half: flo
 
 def test_no_figure_is_a_dash() -> None:
     assert figure_text(None) == "–"
+
+
+def test_every_kind_of_answer_has_words() -> None:
+    assert set(KINDS) == set(ANSWERS)
 
 
 def test_quantities() -> None:
