@@ -39,7 +39,7 @@ CHATS = {
 }
 PAIRS = {
     "outputs": {"pair": {"type": "chat", "head": {"type": "preference", "beta": 0.5}}},
-    "train": {"epochs": 1, "batch_rows": 16, "optimizer": {"lr": 0.003}},
+    "train": {"epochs": 8, "batch_rows": 16, "optimizer": {"lr": 0.003}},
 }
 
 

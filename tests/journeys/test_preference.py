@@ -12,8 +12,8 @@ from bench import chat as letters
 from bench.chat import Size, prefer, teach
 from ceiba.cli import main
 
-SMALL = Size(texts=400, chats=1000, pairs=400, asked=60)
-CHATS = {"epochs": 4, "batch_rows": 8, "optimizer": {"lr": 0.004}}
+SMALL = Size(texts=400, chats=1000, pairs=400, asked=100)
+CHATS = {"epochs": 6, "batch_rows": 8, "optimizer": {"lr": 0.004}}
 
 
 @pytest.fixture(scope="module")
