@@ -38,8 +38,8 @@ CHATS = {
     "train": {"epochs": 12, "batch_rows": 8, "optimizer": {"lr": 0.003}},
 }
 PAIRS = {
-    "outputs": {"pair": {"type": "chat", "head": {"type": "preference", "beta": 0.5}}},
-    "train": {"epochs": 8, "batch_rows": 16, "optimizer": {"lr": 0.003}},
+    "outputs": {"pair": {"type": "chat", "head": {"type": "preference", "beta": 0.5, "likelihood": 0.5}}},
+    "train": {"epochs": 6, "batch_rows": 16, "optimizer": {"lr": 0.001}},
 }
 
 

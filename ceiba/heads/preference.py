@@ -28,6 +28,9 @@ class PreferenceSpec(Spec):
     tied: bool = True
     """Whether the last matrix is the text encoder's table of token vectors; so it is where the model it begins with has
     it so."""
+    likelihood: float = Field(0.0, ge=0)
+    """What -log π(better) weighs beside it: preference alone lets both answers grow improbable, as long as the worse
+    one does so faster. Source: Pang et al. 2024, arXiv:2404.19733, equation 1, not divided by the answer's length."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of features dropped before the last linear layer while training."""
 
@@ -45,7 +48,7 @@ class Preference(NextToken):
 
     def __init__(self, spec: PreferenceSpec, dim: int, vocab: int):
         super().__init__(dim, vocab, spec.tied, 0.0, spec.dropout)
-        self.beta = spec.beta
+        self.beta, self.likelihood = spec.beta, spec.likelihood
 
     def compare(
         self,
@@ -78,8 +81,9 @@ class Preference(NextToken):
     def row_losses(
         self, logits: Float[Tensor, "batch 2"], target: Shaped[Tensor, "batch"], present: Bool[Tensor, "batch"] | None
     ) -> Float[Tensor, "batch"]:
-        """-log σ(β ((log π(y_w) - log π_ref(y_w)) - (log π(y_l) - log π_ref(y_l))))."""
-        return -F.logsigmoid(self.beta * (logits[:, 0] - logits[:, 1]))
+        """-log σ(β ((log π(y_w) - log π_ref(y_w)) - (log π(y_l) - log π_ref(y_l)))), and beside it
+        λ (log π_ref(y_w) - log π(y_w)), whose gradient is that of the likelihood."""
+        return -F.logsigmoid(self.beta * (logits[:, 0] - logits[:, 1])) - self.likelihood * logits[:, 0]
 
     def loss(
         self,

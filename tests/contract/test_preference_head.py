@@ -95,6 +95,13 @@ def test_rows_weigh_alike_however_long_they_are() -> None:
     assert total.item() == pytest.approx(losses[0] + 2 * losses[2])
 
 
+def test_the_likelihood_of_the_better_answer_weighs_beside() -> None:
+    head = PreferenceSpec(beta=0.1, likelihood=0.5).build(OutputLayout("preference", VOCAB), DIM, 0)
+    total, _ = head.loss(torch.tensor([[1.0, 0.0], [-2.0, 2.0]]), torch.zeros(2, dtype=torch.int64))
+    expected = sum(math.log(1 + math.exp(-0.1 * margin)) for margin in (1, -4)) + 0.5 * (2 - 1)
+    assert total.item() == pytest.approx(expected)
+
+
 def test_it_cannot_be_an_ensemble() -> None:
     with pytest.raises(RecipeError, match="ensemble"):
         PreferenceSpec().build(OutputLayout("preference", VOCAB), DIM, 2)

@@ -42,6 +42,8 @@ def test_what_is_preferred_rises_and_does_not_by_a_coin(found: dict[str, Any]) -
     assert both["start"]["accuracy"]["low"] < 0.65
     assert both["tuned"]["accuracy"]["low"] > max(0.9, both["start"]["accuracy"]["high"])
     assert both["tuned"]["margin"]["low"] > both["start"]["margin"]["high"] + 1
+    assert found["preferences"]["in tone"] > 0.85
+    assert found["preferences"]["well formed"] > 0.85
     assert coin["tuned"]["accuracy"]["value"] < 0.75
     assert found["preferences by a coin"]["in tone"] < 0.7
 

@@ -17,6 +17,12 @@ from ceiba.serve.settings import Batching
 FOREVER = 1e12
 
 
+@pytest.fixture(autouse=True)
+def in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are computed one after another: in threads, the later of two may begin first."""
+    monkeypatch.setattr("ceiba.serve.batcher.INLINE_S", float("inf"))
+
+
 def batcher(folder: Any, rows: int) -> Batcher:
     bundle = open_bundle(folder)
     intake = Intake(Predictor.from_bundle(bundle, open_onnx(bundle, 1)))
