@@ -137,11 +137,10 @@ class Model(nn.Module):
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in self.groups}
         for name, tensor in inputs.items():
             group, part = name.rsplit(".", 1)
-            if part in BESIDE:
-                continue
-            parts[group][part] = tensor
-            if memory is not None:
-                parts[group]["positions"] = memory.positions
+            if part not in BESIDE:
+                parts[group][part] = tensor
+        if memory is not None:
+            parts = {name: {**one, "positions": memory.positions} for name, one in parts.items()}
         encoded = {name: self._group(self.encoders[self.slots[name]](parts[name])) for name in self.groups}
         mixed: Tokens = self.trunk(encoded) if memory is None else self.trunk(encoded, memory)
         return mixed

@@ -127,8 +127,9 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
 def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     """What a complete recipe's columns are, learnt from the training rows; the rows that training reads, encoded."""
     known = known_fields(recipe, origin_of(recipe))
-    if recipe.teacher is not None:  # its logits speak of its own labels and scales
-        known = {**open_teacher(recipe.teacher)[1].fields.outputs, **known}
+    teacher = None if recipe.teacher is None else open_teacher(recipe.teacher)
+    if teacher is not None:  # its logits speak of its own labels and scales
+        known = {**teacher[1].fields.outputs, **known}
     fields = fit_fields(
         splits.train, recipe.input_fields, recipe.output_fields, recipe.train.seed, recipe.shared_inputs,
         recipe.input_columns, known, recipe.lent,
@@ -138,8 +139,8 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
         name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name], training=name == "train")
         for name in ("train", "valid")
     }
-    if recipe.teacher is not None:
-        arrays["train"] = teach(recipe.teacher, arrays["train"], frames["train"], answers_of(recipe, fields))
+    if teacher is not None:
+        arrays["train"] = teach(*teacher, arrays["train"], frames["train"], answers_of(recipe, fields))
     return fields, arrays
 
 

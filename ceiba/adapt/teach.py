@@ -51,13 +51,12 @@ def open_teacher(spec: TeacherSpec) -> tuple[Bundle, Predictor]:
     return bundle, Predictor.from_bundle(bundle, backend)
 
 
-def teach(spec: TeacherSpec, arrays: Arrays, frame: Frame, answers: Mapping[str, Answer]) -> Arrays:
+def teach(bundle: Bundle, predictor: Predictor, arrays: Arrays, frame: Frame, answers: Mapping[str, Answer]) -> Arrays:
     """The training rows with what the teacher answers to each of them, computed once and kept.
 
     Raises: RecipeError where it does not answer the outputs, or its logits mean something else: other labels, another
-        scale of a number; BundleError for a bundle that is damaged.
+        scale of a number.
     """
-    bundle, predictor = open_teacher(spec)
     for name, answer in answers.items():
         own = predictor.answers.get(name)
         if answer.kind not in KINDS:

@@ -37,19 +37,10 @@ def ahead(
         yield from map(make, places)
         return
     jobs: SimpleQueue[tuple[Future[Made], Place] | None] = SimpleQueue()
-
-    def work() -> None:
-        while (job := jobs.get()) is not None:
-            future, place = job
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(make(place))
-            except BaseException as error:
-                future.set_exception(error)
-
     # threads of our own: those of concurrent.futures are waited for at exit, also one that hangs
-    threads = [Thread(target=work, name=f"ceiba-batches-{place}", daemon=True) for place in range(workers)]
+    threads = [
+        Thread(target=_work, args=(make, jobs), name=f"ceiba-batches-{place}", daemon=True) for place in range(workers)
+    ]
     left, waiting, given_up = iter(places), deque[tuple[Future[Made], Place]](), False
 
     def begin(count: int) -> None:
@@ -82,3 +73,15 @@ def ahead(
             jobs.put(None)
         for thread in () if given_up else threads:
             thread.join()
+
+
+def _work(make: Callable[[Place], Made], jobs: "SimpleQueue[tuple[Future[Made], Place] | None]") -> None:
+    """One thread: make what is asked for, until nothing is."""
+    while (job := jobs.get()) is not None:
+        future, place = job
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            future.set_result(make(place))
+        except BaseException as error:
+            future.set_exception(error)

@@ -1,6 +1,5 @@
 """An image: a photograph, a scan, a drawing."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from ceiba.base.cores import usable_cores
 from ceiba.fields.columns import no_values
 from ceiba.fields.field import Encoded, Field, FieldSpec, ImageLayout, Layout, Target
 from ceiba.fields.pixels import (
@@ -173,5 +173,5 @@ def in_threads(step: Callable[[bytes], Any], files: list[bytes]) -> list[Any]:
     """One step on each file, in order; Pillow lets go of the interpreter while it decodes."""
     if len(files) < THREADS_FROM:
         return [step(data) for data in files]
-    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(usable_cores(), MOST_THREADS)) as pool:
         return list(pool.map(step, files))

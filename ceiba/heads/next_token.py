@@ -151,8 +151,9 @@ class NextToken(TokenHead):
     shifts = True
     most_logits: int | None = None
     """Logits that a training step may hold at once, set by who reads them only through `loss`; None: any number."""
-    held: tuple[Tensor, Tensor] | None = None
-    """The vectors of this step and the matrix, where logits are not made at once."""
+    matrix: tuple[Tensor, ...] = ()
+    """What this step's vectors are still to be multiplied with, where `forward` gave them in place of logits; in a
+    tuple, for a module would take a parameter for its own."""
 
     def forward(
         self, tokens: Tokens, table: Float[Tensor, "vocab dim"] | None = None
@@ -160,11 +161,12 @@ class NextToken(TokenHead):
         matrix = table if self.tied else self.linear.weight
         assert matrix is not None
         is_large = self.most_logits is not None and tokens.mask.numel() * len(matrix) > self.most_logits
-        self.held = None
         if not (is_large and self.training and torch.is_grad_enabled() and not self.label_smoothing):
+            self.matrix = ()
             return super().forward(tokens, table)
-        self.held = (self.dropout(tokens.values), matrix)
-        return self.held[0]
+        self.matrix = (matrix,)
+        vectors: Tensor = self.dropout(tokens.values)
+        return vectors
 
     def loss(
         self,
@@ -174,9 +176,10 @@ class NextToken(TokenHead):
         share: Float[Tensor, "batch"] | None = None,
         is_known: bool = False,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        if self.held is None:
+        kept, self.matrix = self.matrix, ()
+        if not kept:
             return super().loss(logits, target, row_weight, share, is_known)
-        values, matrix = self.held
+        (matrix,) = kept
         there = self.present(target)
         weights = there.float()
         for factor in (row_weight, share):
@@ -186,7 +189,7 @@ class NextToken(TokenHead):
         assert self.most_logits is not None
         rows = max(self.most_logits // len(matrix), LEAST_ROWS)
         total = chunked_cross_entropy(
-            values.flatten(0, 1), matrix, target.flatten(), never, weights.flatten(), chunk_rows=rows
+            logits.flatten(0, 1), matrix, target.flatten(), never, weights.flatten(), chunk_rows=rows
         )
         if row_weight is None and share is None:
             return total, (total.new_full((), target.numel()) if is_known else there.sum().to(total))

@@ -45,6 +45,7 @@ class Preference(NextToken):
 
     answer = "preference"
     compares = True
+    row_weights, loss = Head.row_weights, Head.loss  # each pair weighs one, not each token
 
     def __init__(self, spec: PreferenceSpec, dim: int, vocab: int):
         super().__init__(dim, vocab, spec.tied, 0.0, spec.dropout)
@@ -73,28 +74,12 @@ class Preference(NextToken):
     def present(self, target: Shaped[Tensor, "batch"]) -> Bool[Tensor, "batch"]:
         return target >= 0
 
-    def row_weights(
-        self, target: Shaped[Tensor, "batch"], row_weight: Float[Tensor, "batch"] | None = None
-    ) -> Float[Tensor, "batch"]:
-        return Head.row_weights(self, target, row_weight)
-
     def row_losses(
         self, logits: Float[Tensor, "batch 2"], target: Shaped[Tensor, "batch"], present: Bool[Tensor, "batch"] | None
     ) -> Float[Tensor, "batch"]:
         """-log σ(β ((log π(y_w) - log π_ref(y_w)) - (log π(y_l) - log π_ref(y_l)))), and beside it
         λ (log π_ref(y_w) - log π(y_w)), whose gradient is that of the likelihood."""
         return -F.logsigmoid(self.beta * (logits[:, 0] - logits[:, 1])) - self.likelihood * logits[:, 0]
-
-    def loss(
-        self,
-        logits: Float[Tensor, "batch 2"],
-        target: Shaped[Tensor, "batch"],
-        row_weight: Float[Tensor, "batch"] | None = None,
-        share: Float[Tensor, "batch"] | None = None,
-        is_known: bool = False,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Each pair weighs one."""
-        return Head.loss(self, logits, target, row_weight, share, is_known)
 
     def combine(self, logits: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 2"]:
         return logits

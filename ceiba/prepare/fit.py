@@ -1,6 +1,5 @@
 """Frame → Fields: what is learnt about each column, from training rows only."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ceiba.base.cores import usable_cores
 from ceiba.base.errors import DataError, RecipeError, nearest
 from ceiba.fields import Field, Fields, FieldSpec, Ragged, Target, TextSpec, TokenField, as_written, joined
 from ceiba.read import Frame, are_lines
@@ -75,7 +75,7 @@ def fit_fields(
         names += [output for output, owner in lent.items() if owner == name]
         return _fit(frame, names, inputs[name], target if len(users) == 1 else None, seed)
 
-    with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, MOST_THREADS)), thread_name_prefix="ceiba-fit") as pool:
+    with ThreadPoolExecutor(min(usable_cores(), MOST_THREADS), thread_name_prefix="ceiba-fit") as pool:
         fitted_inputs = dict(zip(own, pool.map(fit, own), strict=True))
     for name, owner in lent.items():
         fitted_outputs[name] = _lent(name, outputs[name], fitted_inputs[owner])

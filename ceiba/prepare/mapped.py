@@ -1,7 +1,6 @@
 """Arrays in files: written slice by slice, mapped into memory."""
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ceiba.base.cores import usable_cores
 from ceiba.base.errors import DataError
 from ceiba.fields import Ragged
 from ceiba.fields.slices import first_bad_row, sliced
@@ -45,7 +45,7 @@ def in_slices(
             row = first_bad_row(encode, batch)
             raise error.at(f"{frame.origin} row {(start + row if rows is None else rows[start + row]) + 1},") from error
 
-    threads = max(1, min(os.cpu_count() or 1, MOST_THREADS))
+    threads = min(usable_cores(), MOST_THREADS)
     start = 0
     with ThreadPoolExecutor(threads, thread_name_prefix="ceiba-encode") as pool:
         waiting: deque[Future[Made]] = deque()

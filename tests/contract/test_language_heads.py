@@ -123,7 +123,7 @@ def test_logits_that_are_not_made_at_once_give_the_same_loss_and_gradients(
             found.append((loss.detach(), sums["text"][1], [one.grad.clone() for one in model.parameters()]))
         torch.testing.assert_close(found[1], found[0])
     assert model.eval()(given)["text"].shape[-1] == VOCAB, "what is measured has logits"
-    assert head.held is None
+    assert not head.matrix
 
 
 def test_a_training_holds_so_many_logits_and_a_student_all() -> None:
