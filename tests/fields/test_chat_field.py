@@ -101,6 +101,13 @@ def test_a_prompt_and_its_answer_are_a_chat_however_they_are_written() -> None:
         assert told(field, row, "ids") == expected
 
 
+def test_of_a_pair_the_two_answers_alone_are_targets_not_what_was_said_before() -> None:
+    field = fitted("[END]", pairs=True)
+    targets = field.encode(column([json.dumps(TALK[1:4]), "Yes.", "No."]))["targets"].values
+    assert field.decode(targets[targets > 0], keep_special=True) == "Yes.[END]"
+    assert field.decode(-targets[targets < 0], keep_special=True) == "No.[END]"
+
+
 @pytest.mark.parametrize(
     ("row", "rule"),
     [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import pytest
 
@@ -70,9 +71,10 @@ def test_what_a_template_cannot_do(
     template: str, error: type[Exception], message: str, special_field: TokenField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "SECONDS", 2.0 if "no answer" in message else 20.0)
-    bad = with_template(special_field, template)
+    bad, began = with_template(special_field, template), time.monotonic()
     with pytest.raises(error, match=message):
         bad.render(MESSAGES)
+    assert time.monotonic() - began < room.MOST_SECONDS, "it ends itself, before it is given up"
     bad.template = TEMPLATE
     monkeypatch.setattr(room, "SECONDS", 20.0)
     assert bad.render(MESSAGES).startswith("<user>user"), "the next one is served"
