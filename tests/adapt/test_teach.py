@@ -1,5 +1,6 @@
 """A bundle teaches another recipe: what is learnt from it, what it must have, what it cannot teach."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import torch
 from networks import TABLE, parts_of
 
 import ceiba
+from ceiba.adapt import TeacherSpec, open_teacher, teach
+from ceiba.answers import BinaryAnswer
 from ceiba.base.errors import CeibaError, RecipeError
 from ceiba.encoders import ENCODERS
 from ceiba.fields import TAUGHT
 from ceiba.heads import HEADS, OutputLayout
 from ceiba.model import ModelSpec, build_model
 from ceiba.recipe import read_recipe
-from ceiba.train.distill import taught_by
+from ceiba.train.distill import soft_losses, taught_by
 
 WRONG = 0.35
 """Share of the student's labels that are wrong; the teacher learnt from right ones."""
@@ -86,6 +89,30 @@ def test_rows_that_carry_the_answers_are_learnt_from_as_from_the_teacher_itself(
     torch.testing.assert_close(*losses)
     losses[1].backward()
     assert all(weight.grad is not None for weight in model.parameters())  # the student's weights are the model's
+
+
+def test_the_teacher_weighs_rows_as_the_targets_do_also_in_parts() -> None:
+    spec = ModelSpec(dim=8, encoders={"in": ENCODERS["table"]["mlp"](width=8, dropout=0.0)},
+                     heads={"y": HEADS["classes"]()})  # fmt: skip
+    model = build_model(spec, {"in": TABLE}, {"y": OutputLayout("classes", 3)}, 2)
+    student = taught_by(model, None, temperature=3.0, share=1.0).train()
+    inputs, targets = {f"in.{part}": value for part, value in parts_of(TABLE).items()}, torch.tensor([0, 1, -1, 0, 1])
+    inputs[f"y.{TAUGHT}"], weight = torch.randn(5, 3), torch.tensor([1.0, 2.0, 5.0, 0.0, 0.5])
+    logits = student(inputs)
+    each = soft_losses("classes", logits["y"], inputs[f"y.{TAUGHT}"], 3.0)
+    expected = (each * torch.tensor([1.0, 2.0, 0.0, 0.0, 0.5])).sum() / 3.5  # a row without a target weighs nothing
+    torch.testing.assert_close(student.score(logits, {"y": targets}, weight)[0], expected)
+    part = student.score(logits, {"y": targets}, weight, totals={"y": torch.tensor(7.0)})[0]
+    torch.testing.assert_close(part, expected / 2)
+
+
+def test_a_teacher_of_other_labels_is_refused(folder: Path) -> None:
+    bundle, predictor = open_teacher(TeacherSpec(bundle=str(folder / "teacher")))
+    answer = predictor.answers["rich"]
+    assert isinstance(answer, BinaryAnswer)
+    turned: Any = {"rich": replace(answer, labels=answer.labels[::-1])}
+    with pytest.raises(RecipeError, match="'rich' in the labels and the scale"):
+        teach(bundle, predictor, Any, Any, turned)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,16 @@ from ceiba.base.errors import InputError
 from ceiba.compress.goal import Goal, read_goal
 from ceiba.compress.measure import race
 from ceiba.compress.search import choose, judge
-from ceiba.compress.smaller import BFLOAT16, dynamic_int8, half, own_weights, rounded, static_int8, stored_int8
+from ceiba.compress.smaller import (
+    BFLOAT16,
+    dynamic_int8,
+    half,
+    own_weights,
+    pack_tables,
+    rounded,
+    static_int8,
+    stored_int8,
+)
 
 RANDOM = np.random.default_rng(0)
 SQUARE = RANDOM.normal(0, 0.2, (64, 64)).astype(np.float32)
@@ -110,6 +119,18 @@ def test_every_large_weight_is_packed(make: Any, most: float) -> None:
     for rows in IDS:  # a length and another
         expected, got = before.run(None, rows)[0], after.run(None, rows)[0]
         assert 0 < np.sqrt(((got - expected) ** 2).mean() / expected.var()) < most
+
+
+def test_a_table_that_is_looked_up_by_columns_is_left_as_it_is() -> None:
+    nodes = [helper.make_node("Gather", ["w", "ids"], ["y"], axis=1)]
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["columns"])
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [64, "columns"])
+    graph = helper.make_graph(nodes, "g", [ids], [out], [numpy_helper.from_array(SQUARE, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    pack_tables(model)
+    onnx.checker.check_model(model)
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"ids": np.array([3, 60])})[0]
+    np.testing.assert_array_equal(found, SQUARE[:, [3, 60]])
 
 
 def test_rounding_is_by_the_axis_and_keeps_zero() -> None:

@@ -23,9 +23,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from serving import Serve, Server, table_bundle
 
+from ceiba.base.errors import InputError
 from ceiba.bundle.sealed import make_key, seal
 from ceiba.bundle.signing import make_signer
 from ceiba.cli import main
+from ceiba.cli.opening import open_served
 from ceiba.serve import metric_files
 
 ROW = {"area": 1.0, "city": "Rome"}
@@ -322,6 +324,11 @@ def test_a_sealed_bundle_is_served_and_another_is_not(serve: Serve, bundles: dic
     refused = serve(sealed, "--open")
     assert refused.stop() == 2
     assert "encrypted and needs its key" in refused.said[-1]
+
+
+def test_a_device_is_for_exported_models() -> None:
+    with pytest.raises(InputError, match=r"--device cuda is for exported models.*ceiba export"):
+        open_served(Path(__file__).parents[1] / "bundle/format-1/rows", 1, device="cuda")
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="it has the device")
