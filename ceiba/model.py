@@ -19,9 +19,20 @@ from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
-from ceiba.fields import BESIDE, REFERENCE, TARGETS, TEACHER, Fields, ImageLayout, TableLayout, TextLayout, WordsLayout
+from ceiba.fields import (
+    BESIDE,
+    FEATURES,
+    REFERENCE,
+    TARGETS,
+    TEACHER,
+    Fields,
+    ImageLayout,
+    TableLayout,
+    TextLayout,
+    WordsLayout,
+)
 from ceiba.heads import HEADS, Head, OutputLayout, Preference, Sequence, TokenHead
-from ceiba.layers import Memory, StochasticDepth, Tokens, pool
+from ceiba.layers import Memory, StochasticDepth, Tokens, one_token, pool
 from ceiba.predict import EMBEDDING
 from ceiba.surgery import apply_edits
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
@@ -141,9 +152,14 @@ class Model(nn.Module):
                 parts[group][part] = tensor
         if memory is not None:
             parts = {name: {**one, "positions": memory.positions} for name, one in parts.items()}
-        encoded = {name: self._group(self.encoders[self.slots[name]](parts[name])) for name in self.groups}
+        encoded = {name: self._group(self._encoded(name, parts[name])) for name in self.groups}
         mixed: Tokens = self.trunk(encoded) if memory is None else self.trunk(encoded, memory)
         return mixed
+
+    def _encoded(self, name: str, parts: dict[str, Tensor]) -> Tokens:
+        kept, encoder = parts.get(FEATURES), self.encoders[self.slots[name]]
+        tokens: Tokens = encoder(parts) if kept is None else encoder.after(one_token(kept))  # type: ignore[operator]
+        return tokens
 
     def _group(self, tokens: Tokens) -> Tokens:
         """A group's tokens, which a row may lack while training, so that it learns to answer by the other groups too.

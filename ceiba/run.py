@@ -35,6 +35,7 @@ from ceiba.recipe import (
 from ceiba.report import card, render_html
 from ceiba.train import Trained, choose_thresholds, fit, run_folder
 from ceiba.train.distill import taught_by
+from ceiba.train.features import with_features
 from ceiba.train.reference import with_reference
 from ceiba.train.sinks import Sink
 from ceiba.train.writing import writers
@@ -180,7 +181,10 @@ def learn(
     `settled` is called when the settings of the training are known, and other work disturbs no measurement any more.
     """
     model, answers = network(recipe, fields), answers_of(recipe, fields)
-    arrays = {split: with_reference(model, one, recipe.train) for split, one in arrays.items()}
+    arrays = {
+        split: with_features(model, with_reference(model, one, recipe.train), recipe.train)
+        for split, one in arrays.items()
+    }
     batches, valid = batches_of(recipe, fields, arrays)
     sinks = [*sinks, *writers(model, fields, valid, recipe.train, folder)]
     identity = {"recipe": recipe.identity, "data": data}

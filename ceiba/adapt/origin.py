@@ -17,7 +17,6 @@ from ceiba.families import (
     Adapter,
     Folder,
     Network,
-    foreign_dim,
     foreign_encoder,
     foreign_network_weights,
     image_options,
@@ -30,7 +29,7 @@ from ceiba.fields import Field, Fields, TokenField
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.fields.tokenizers import FolderSpec
 from ceiba.fields.tokens import folder_tokens
-from ceiba.layers import FOREIGN, Transformer
+from ceiba.layers import FOREIGN, Transformer, foreign_width
 from ceiba.model import Model, open_model
 from ceiba.surgery import merge_lora
 
@@ -47,6 +46,11 @@ class Origin:
     def dim(self) -> int:
         """Width of its tokens."""
         raise NotImplementedError
+
+    @property
+    def any_width(self) -> bool:
+        """Whether a model of another width may begin with it."""
+        return False
 
     @property
     def network(self) -> dict[str, Any]:
@@ -196,7 +200,11 @@ class ForeignOrigin(Origin):
 
     @property
     def dim(self) -> int:
-        return foreign_dim(self.folder)
+        return foreign_width(self.folder.config)
+
+    @property
+    def any_width(self) -> bool:
+        return True
 
     @property
     def network(self) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from ceiba.answers import Answer
 from ceiba.base.errors import RecipeError, listed
 from ceiba.base.spec import Spec
 from ceiba.bundle import ONNX, Bundle, open_bundle
+from ceiba.fields import TAUGHT
 from ceiba.model import TorchBackend, open_model
 from ceiba.predict import OnnxBackend, Predictor
-from ceiba.prepare import Arrays, with_taught
+from ceiba.prepare import Arrays, with_parts
 from ceiba.read import Frame
 from ceiba.train.distill import KINDS, SHARE, TEMPERATURE
 
@@ -71,9 +72,9 @@ def teach(bundle: Bundle, predictor: Predictor, arrays: Arrays, frame: Frame, an
 
     def logits() -> Iterator[Mapping[str, Any]]:
         for _, found in predictor.windows(frame, predictor.fields.read):
-            yield {name: found[name] for name in answers}
+            yield {f"{name}.{TAUGHT}": found[name] for name in answers}
 
-    return with_taught(arrays, f"{bundle.identity} {ONNX if bundle.has_onnx else ''}", logits)
+    return with_parts(arrays, f"{bundle.identity} {ONNX if bundle.has_onnx else ''}", logits)
 
 
 def _meaning(answer: Answer) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from ceiba.base.errors import RecipeError, listed
 from ceiba.families.bert import BERT, DISTILBERT, ROBERTA
 from ceiba.families.family import Family, Network
 from ceiba.families.folder import Folder, open_folder
-from ceiba.families.foreign import foreign_dim, foreign_encoder, foreign_network_weights, image_options
+from ceiba.families.foreign import foreign_encoder, foreign_network_weights, image_options
 from ceiba.families.gpt2 import GPT2
 from ceiba.families.llama import LLAMA, MISTRAL, QWEN2, QWEN3
 from ceiba.families.peft import Adapter, adapter_files, read_adapter
@@ -44,7 +44,6 @@ __all__ = [
     "Folder",
     "Network",
     "adapter_files",
-    "foreign_dim",
     "foreign_encoder",
     "foreign_network_weights",
     "foreign_weights",

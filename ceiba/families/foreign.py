@@ -16,12 +16,6 @@ GREY = 0.5
 LACKING = ("missing_keys", "mismatched_keys")
 
 
-def foreign_dim(folder: Folder) -> int:
-    """The width of its tokens."""
-    value = folder.config[FOREIGN[folder.config["model_type"]].width]
-    return int(value[-1] if isinstance(value, list) else value)
-
-
 def foreign_encoder(folder: Folder) -> dict[str, Any]:
     """The options of the encoder."""
     config = {key: value for key, value in folder.config.items() if key not in LEFT_OUT}

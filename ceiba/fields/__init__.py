@@ -13,6 +13,7 @@ from ceiba.fields.columns import as_labels, as_numbers, as_text
 from ceiba.fields.date import DateField, DateSpec
 from ceiba.fields.field import (
     BESIDE,
+    FEATURES,
     REFERENCE,
     TARGETS,
     TAUGHT,
@@ -43,6 +44,7 @@ from ceiba.fields.vector import VectorField, VectorSpec
 __all__ = [
     "BESIDE",
     "EVERY",
+    "FEATURES",
     "FIELDS",
     "REFERENCE",
     "TABLE",

@@ -78,6 +78,8 @@ TARGETS = "targets"
 """The part that holds the tokens that are to be told, of a text of which not all are."""
 REFERENCE = "reference"
 """The part that holds what another model makes of a row, beside which this one is taught."""
+FEATURES = "features"
+"""The part that holds what an encoder that is not trained makes of a row, in place of what it reads."""
 BESIDE = (TAUGHT, TEACHER, TARGETS, REFERENCE)
 """Parts that no encoder reads."""
 

@@ -11,7 +11,7 @@ from ceiba.layers.decoder import Decoder
 from ceiba.layers.dense import ACTIVATIONS, NORMS, Activation, Dense, MemberLinear, Mlp, Norm
 from ceiba.layers.embedding import CategoryEmbedding, TokenEmbedding
 from ceiba.layers.ensemble import EnsembleLinear
-from ceiba.layers.foreign import FOREIGN, build_foreign
+from ceiba.layers.foreign import FOREIGN, build_foreign, foreign_width
 from ceiba.layers.gru_decoder import GruDecoder
 from ceiba.layers.norm import BatchNorm1d, BatchNorm2d, token_norm
 from ceiba.layers.numbers import PeriodicNumbers, PiecewiseNumbers, PlainNumbers, ScalarNumbers
@@ -64,6 +64,7 @@ __all__ = [
     "WeightedBag",
     "attend",
     "build_foreign",
+    "foreign_width",
     "join_tokens",
     "one_token",
     "pool",

@@ -30,9 +30,16 @@ class Foreign:
 FOREIGN = {
     "t5": Foreign("text", "d_model", "T5EncoderModel", "encoder"),
     "vit": Foreign("image", "hidden_size", "ViTModel", options={"add_pooling_layer": False}),
+    "efficientnet": Foreign("image", "hidden_dim", "EfficientNetModel"),
     "resnet": Foreign("image", "hidden_sizes", "ResNetModel"),
 }
 """`model_type` → the family."""
+
+
+def foreign_width(config: Mapping[str, Any]) -> int:
+    """The width of the tokens of the network that a config.json describes."""
+    value = config[FOREIGN[config["model_type"]].width]
+    return int(value[-1] if isinstance(value, list | tuple) else value)
 
 
 def build_foreign(config: Mapping[str, Any]) -> nn.Module:

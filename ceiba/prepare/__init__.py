@@ -3,7 +3,7 @@ Takes       frames and the `data` of a recipe.    Gives   splits, profiles, draf
 May touch   read, fields, clean, base, scikit-learn through base/optional.   Never   torch, models, a row one at a time.
 To add one  a way to split: write it in assign.py, name it in SplitSpec.by."""
 
-from ceiba.prepare.arrays import Arrays, prepare_arrays, with_taught
+from ceiba.prepare.arrays import Arrays, prepare_arrays, with_parts
 from ceiba.prepare.cleaning import clean_frame
 from ceiba.prepare.draft import draft, draft_recipe, suggest_cleaning
 from ceiba.prepare.fit import fit_fields
@@ -31,5 +31,5 @@ __all__ = [
     "profile",
     "suggest_cleaning",
     "truncation_notes",
-    "with_taught",
+    "with_parts",
 ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.base.keys import generator
-from ceiba.fields import TAUGHT, TEACHER, ChatField, Encoded, Fields, Ragged, TokenField, Windows
+from ceiba.fields import TEACHER, ChatField, Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
 from ceiba.fields.slices import slice_rows
 from ceiba.prepare.chat import build_chats
@@ -103,20 +103,20 @@ def prepare_arrays(
     return replace(arrays, parts=arrays.parts | taught)
 
 
-def with_taught(
-    arrays: Arrays, identity: str, answers: Callable[[], Iterator[Mapping[str, Array]]], cache: Path | None = None
+def with_parts(
+    arrays: Arrays, identity: str, made: Callable[[], Iterator[Mapping[str, Array]]], cache: Path | None = None
 ) -> Arrays:
-    """The same rows, each with what another model answers to it: logits by output, made once for an identity."""
+    """The same rows with further parts that a network makes of them, slice by slice, once for an identity."""
     named = hashlib.sha256(f"{arrays.folder.name}\x1f{identity}".encode()).hexdigest()[:32]
 
     def build(folder: Path) -> None:
         slices: Iterator[Encoded] = (
-            {f"{PART}{name}.{TAUGHT}": one.astype(np.float32) for name, one in some.items()} for some in answers()
+            {PART + name: one.astype(np.float32) for name, one in some.items()} for some in made()
         )
         _write(folder, slices, arrays.num_rows, None)
 
-    taught = _mapped(built_once((cache or cache_folder()) / "arrays" / named, build))
-    return replace(arrays, parts=arrays.parts | taught.parts)
+    more = _mapped(built_once((cache or cache_folder()) / "arrays" / named, build))
+    return replace(arrays, parts=arrays.parts | more.parts)
 
 
 def written_of(fields: Fields) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Completing a recipe that begins with another model: what was left out is as that model has it."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ceiba.adapt import ADAPT, Origin, open_origin
 from ceiba.base.errors import RecipeError
 from ceiba.encoders import ENCODERS
 from ceiba.fields import FIELDS, ChatSpec, Field, ImageSpec, TextSpec, TokenField
-from ceiba.recipe.spec import ColumnSpec, OutputSpec, Recipe
+from ceiba.recipe.spec import ColumnSpec, InputSpec, OutputSpec, Recipe
 from ceiba.trunks import TRUNKS
 
 Column = TypeVar("Column", bound=ColumnSpec)
@@ -30,21 +31,39 @@ def with_origin(recipe: Recipe, origin: Origin) -> Recipe:
         told = {"rank": adapter.rank, "alpha": adapter.alpha, "targets": adapter.targets}
         adapt = type(adapt).model_validate({**adapt.model_dump(), **told})
     model, found = recipe.model, origin.network
-    if "dim" in model.model_fields_set and model.dim != origin.dim:
-        raise RecipeError(f"model.dim must be the width of {origin.name} ({origin.dim})", model.dim, "Leave it out")
-    network: dict[str, Any] = {"dim": origin.dim}
+    dim = model.dim if "dim" in model.model_fields_set else origin.dim
+    if dim != origin.dim and not origin.any_width:
+        raise RecipeError(f"model.dim must be the width of {origin.name} ({origin.dim})", dim, "Leave it out")
+    network: dict[str, Any] = {"dim": dim}
     catalogs = {**ENCODERS, "trunk": TRUNKS}
     for key, options in found.items():
         if getattr(model, key) is None:
             drops = getattr(adapt, "own_dropout", False)  # what stays as it is needs none
             still = {} if drops else {name: 0.0 for name in NO_DROPOUT if name in options}
             network[key] = catalogs[key][options["type"]].model_validate({**options, **still})
+    inputs = recipe.inputs and {name: with_config(one, found) for name, one in recipe.inputs.items()}
     outputs = {name: with_head(with_tokenizer(one, origin), origin) for name, one in recipe.outputs.items()}
-    update: dict[str, Any] = {"model": model.model_copy(update=network), "adapt": adapt, "outputs": outputs}
+    update: dict[str, Any] = {
+        "model": model.model_copy(update=network),
+        "adapt": adapt,
+        "inputs": inputs,
+        "outputs": outputs,
+    }
     if "optimizer" not in recipe.train.model_fields_set:
         slower = recipe.train.optimizer.model_copy(update={"lr": adapt.usual_lr})
         update["train"] = recipe.train.model_copy(update={"optimizer": slower})
     return recipe.model_copy(update=update)
+
+
+def with_config(one: InputSpec, network: Mapping[str, Any]) -> InputSpec:
+    """An input whose encoder is the origin's but for options of its own, with all others as the origin has them."""
+    options: Mapping[str, Any] = next(
+        (own for own in network.values() if own["type"] == getattr(one.encoder, "type", "")), {}
+    )
+    if getattr(one.encoder, "config", None) != {} or "config" not in options:
+        return one
+    told = type(one.encoder).model_validate({**options, **one.encoder.model_dump(exclude_unset=True)})
+    return one.model_copy(update={"encoder": told})
 
 
 def with_head(one: OutputSpec, origin: Origin) -> OutputSpec:

@@ -37,6 +37,10 @@ class MlpTrunk(Trunk):
         self.dim = dim
         self.mlp = Mlp(dim * len(groups), [dim] * layers, activation, norm, dropout)
 
+    @property
+    def pools(self) -> bool:
+        return True
+
     def forward(self, groups: dict[str, Tokens]) -> Tokens:
         joined = join_groups(groups)
         return joined._replace(values=self.mlp(joined.values))

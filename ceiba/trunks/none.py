@@ -29,5 +29,9 @@ class NoTrunk(Trunk):
     def is_causal(self) -> bool:
         return self.is_single
 
+    @property
+    def pools(self) -> bool:
+        return True  # it leaves a single group to the heads
+
     def forward(self, groups: dict[str, Tokens]) -> Tokens:
         return next(iter(groups.values())) if len(groups) == 1 else join_groups(groups)

@@ -18,6 +18,11 @@ class Trunk(nn.Module, ABC):
         """Whether no token knows of those after it, as far as the trunk goes."""
         return False
 
+    @property
+    def pools(self) -> bool:
+        """Whether nothing that it does itself reads more of a group than the mean of its tokens."""
+        return False
+
     @abstractmethod
     def forward(self, groups: dict[str, Tokens]) -> Tokens:
         """The mixed tokens; the members of an ensemble stay apart."""

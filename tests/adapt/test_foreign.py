@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 import ceiba
 from ceiba.base.errors import DataError, RecipeError
 from ceiba.bundle import open_bundle
+from ceiba.encoders.pretrained import ImagePretrained, TextPretrained
 from ceiba.model import Model, open_model
 from ceiba.run import Run
 
@@ -43,6 +45,17 @@ def saved(kind: str, folder: Path) -> Any:
             patch_size=4,
         )
         model, part = transformers.ViTForImageClassification(config), "vit"
+    elif kind == "efficientnet":
+        config = transformers.EfficientNetConfig(
+            image_size=SIDE,
+            width_coefficient=0.1,
+            depth_coefficient=0.1,
+            hidden_dim=128,
+            strides=[1, 2, 1, 1, 1, 1, 1],
+            num_block_repeats=[1] * 7,
+            hidden_act="relu6",
+        )
+        model, part = transformers.EfficientNetForImageClassification(config), "efficientnet"
     else:
         config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
         model, part = transformers.ResNetForImageClassification(config), "resnet"
@@ -97,7 +110,7 @@ def inputs_of(kind: str, run: Run) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(part.pad() if kind == "t5" else np.asarray(part)) for name, part in encoded.items()}
 
 
-@pytest.mark.parametrize("kind", ["t5", "vit", "resnet"])
+@pytest.mark.parametrize("kind", ["t5", "vit", "resnet", "efficientnet"])
 def test_a_random_checkpoint_gives_the_same_tokens(kind: str, tmp_path: Path) -> None:
     other = saved(kind, tmp_path / "folder")
     run = trained(kind, tmp_path / "folder", tmp_path / "run", "frozen")
@@ -116,8 +129,88 @@ def test_a_random_checkpoint_gives_the_same_tokens(kind: str, tmp_path: Path) ->
             expected = expected.flatten(2).transpose(1, 2) if expected.ndim == 4 else expected
     mask = found.mask.unsqueeze(-1)
     torch.testing.assert_close(found.values * mask, expected * mask, rtol=1e-5, atol=1e-5)
-    assert run.report["cost"]["trained_parameters"] == 2 * 16 + 2
+    assert run.report["cost"]["trained_parameters"] == 2 * found.values.shape[-1] + 2
     assert "began with folder" in " ".join(run.report["notes"])
+
+
+def passes(run: Run) -> torch.Tensor:
+    """The weights of all that is trained."""
+    state = open_model(run.bundle).state_dict()
+    return torch.cat([one.flatten() for name, one in state.items() if name.startswith("heads.") or "narrow" in name])
+
+
+@pytest.mark.parametrize("kind", ["t5", "resnet"])
+def test_what_is_not_trained_is_computed_once_and_the_same_is_learnt(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(kind, tmp_path / "folder")
+    count: list[int] = []
+    kind_of_encoder = TextPretrained if kind == "t5" else ImagePretrained
+    body = kind_of_encoder.body
+
+    def counted(self: Any, parts: Any) -> Any:
+        count.append(len(next(iter(parts.values()))))
+        return body(self, parts)
+
+    monkeypatch.setattr(kind_of_encoder, "body", counted)
+    # Texts of different lengths are trained on in another order where they are only vectors.
+    still = {} if kind == "t5" else {"steps": 12, "optimizer": {"lr": 0.01}}
+    told: dict[str, Any] = {"precision": "fp32", **still}
+    once = trained(kind, tmp_path / "folder", tmp_path / "once", "frozen", **told)
+    assert sum(count) < 3 * 40  # the rows that are trained on, held back, and measured on
+    monkeypatch.setattr("ceiba.run.with_features", lambda model, arrays, spec: arrays)
+    each = trained(kind, tmp_path / "folder", tmp_path / "each", "frozen", **told)
+    torch.testing.assert_close(passes(once), passes(each), rtol=1e-4, atol=1e-5)
+    assert once.report["history"][-1]["valid_loss"] == pytest.approx(each.report["history"][-1]["valid_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("more", [{"augment": {"flip": True}}, {"adapt": "full"}])
+def test_what_changes_from_epoch_to_epoch_is_not_computed_once(
+    more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved("resnet", tmp_path / "folder")
+    monkeypatch.setattr(sys.modules["ceiba.train.features"], "with_parts", None)  # is not asked
+    trained("resnet", tmp_path / "folder", tmp_path / "run", **{"adapt": "frozen", **more})
+
+
+def test_a_model_may_be_narrower_and_drop_features_while_training(tmp_path: Path) -> None:
+    other = saved("resnet", tmp_path / "folder")
+    encoder = {"type": "transformers", "dropout": 0.5}
+    recipe = {
+        "from": str(tmp_path / "folder"), "adapt": "frozen", "data": {"train": rows("resnet")},
+        "inputs": {"x": {"type": "image", "encoder": encoder}}, "outputs": {"label": "category"}, "model": {"dim": 4},
+        "train": STILL,
+    }  # fmt: skip
+    run = ceiba.train(recipe, out=tmp_path / "run")
+    assert isinstance(run, Run)
+    assert run.report["cost"]["trained_parameters"] == 16 * 4 + 4 * 2 + 2
+    model, parts = open_model(run.bundle), inputs_of("resnet", run)
+    (own,) = model.encoders.values()
+    assert isinstance(own, ImagePretrained)
+    assert own.dropout.share == 0.5
+    body = own.body(parts := {"pixels": parts["x.pixels"]})
+    torch.testing.assert_close(own(parts).values, body.values @ own.narrow.weight.T)
+    own.net.requires_grad_(False)
+    own.train()
+    assert not other.training
+    assert own.dropout.training
+    assert not own.net.training
+    one, two = own(parts).values, own(parts).values
+    assert not torch.equal(one, two)
+    # A feature is dropped from all places of a row alike: the mean of what comes of them is what comes of their mean.
+    own.narrow = torch.nn.Identity()
+    kept = own(parts).values / body.values  # no number where the body gives 0
+    low, high = kept.nan_to_num(torch.inf).amin(1), kept.nan_to_num(-torch.inf).amax(1)
+    assert set(high[low == high].tolist()) == {0.0, 2.0}
+    assert (low[low != high].isinf()).all()
+
+
+def test_an_encoder_without_its_config_needs_from(tmp_path: Path) -> None:
+    encoder = {"type": "transformers"}
+    recipe = {"data": {"train": rows("resnet")}, "inputs": {"x": {"type": "image", "encoder": encoder}},
+              "outputs": {"label": "category"}}  # fmt: skip
+    with pytest.raises(RecipeError, match="Name its folder in from"):
+        ceiba.train(recipe, out=tmp_path / "run")
 
 
 def changed(kind: str, folder: Path, model: Model) -> set[str]:
