@@ -61,7 +61,7 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
         raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
     inputs = {name: _known(name, one, kinds[one.column or name]) for name, one in inputs.items()}
     if origin is not None:
-        inputs = {name: with_tokenizer(one, origin) for name, one in inputs.items()}
+        inputs = {name: with_tokenizer(name, one, origin) for name, one in inputs.items()}
     table = _table(recipe, {one.kind for one in inputs.values()})
     outputs = {
         name: _output(one, kinds[name] if one.kind == AUTO else one.kind) for name, one in recipe.outputs.items()
