@@ -259,8 +259,8 @@ class Model(nn.Module):
             return {one: self._answer(one, tokens, inputs) for one in self.head_slots}
         ids, head = inputs[f"{name}.ids"], self.head(name)
         assert isinstance(head, TokenHead)
-        if f"{name}.{TARGETS}" in inputs:
-            return {name: head.figures(self(inputs)[name], inputs[f"{name}.{TARGETS}"])}
+        if (told := inputs.get(f"{name}.{TEACHER if head.writes else TARGETS}")) is not None:
+            return {name: head.figures(self(inputs)[name], told)}
         return {name: head.figures(self({f"{name}.ids": ids[:, :-1]})[name], ids[:, 1:])}
 
     def _answer(self, name: str, tokens: Tokens, inputs: Mapping[str, Tensor]) -> Tensor:

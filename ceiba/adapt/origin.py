@@ -29,6 +29,7 @@ from ceiba.fields import Field, Fields, TokenField
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.fields.tokenizers import FolderSpec
 from ceiba.fields.tokens import folder_tokens
+from ceiba.heads import DECODER_OPTIONS
 from ceiba.layers import FOREIGN, Transformer, foreign_width
 from ceiba.model import Model, open_model
 from ceiba.surgery import merge_lora
@@ -78,9 +79,19 @@ class Origin:
         return None
 
     @property
+    def decoder(self) -> dict[str, Any]:
+        """Options of the decoder that writes its texts, and no others; none where it has no such decoder."""
+        return {}
+
+    @property
     def fields(self) -> dict[str, Field]:
         """What it learnt about columns, by name."""
         return {}
+
+    @property
+    def text(self) -> TokenField | None:
+        """The one text that it reads as tokens, if it has fields of its own."""
+        return None
 
     @property
     def language(self) -> TokenField | None:
@@ -262,6 +273,17 @@ class BundleOrigin(Origin):
         }
 
     @property
+    def decoder(self) -> dict[str, Any]:
+        heads = [one for one in self.bundle.model["spec"]["heads"].values() if set(DECODER_OPTIONS) <= set(one)]
+        return {name: heads[0][name] for name in DECODER_OPTIONS} if len(heads) == 1 else {}
+
+    @property
+    def text(self) -> TokenField | None:
+        known = (self.fields.get(name) for name in self.bundle.model["spec"]["encoders"])
+        texts = [one for one in known if isinstance(one, TokenField) and one.kind == TokenField.kind]
+        return texts[0] if len(texts) == 1 else None
+
+    @property
     def tokens(self) -> TokenField | None:
         fields = Fields.from_json(self.bundle.fields_json, self.bundle.field_files())
         return next((one for one in fields.inputs.values() if isinstance(one, TokenField)), None)
@@ -307,6 +329,12 @@ class BundleOrigin(Origin):
             for name, slot in model.head_slots.items()
             if name in heads and model.outputs[name] == self.model.outputs[name]
         ]
+        if len(theirs_write := writers_of(self.model)) == 1:  # whatever is written, and whatever for
+            places += [
+                (f"heads.{model.head_slots[name]}.{part}.", f"heads.{heads[theirs_write[0]]}.{part}.")
+                for name in writers_of(model)
+                for part in ("decoder", "positions")
+            ]
         if (own := language_head(model)) and (theirs := language_head(self.model)):
             places.append((f"heads.{model.head_slots[own]}.", f"heads.{heads[theirs]}."))
         return [*places, ("trunk.", "trunk.")]
@@ -319,6 +347,11 @@ class BundleOrigin(Origin):
 def language_head(model: Model) -> str | None:
     """The target of a language model, whatever it is called and however it is taught."""
     return next((name for name in model.head_slots if model.head(name).shifts), None)
+
+
+def writers_of(model: Model) -> list[str]:
+    """The targets that a decoder writes."""
+    return [name for name in model.head_slots if model.head(name).writes]
 
 
 def note_of(folder: Folder, name: str, family: str) -> str:

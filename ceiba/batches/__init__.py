@@ -6,7 +6,18 @@ To add one  augmentation: write its function in batches/augment.py, add one line
 from ceiba.batches.augment import AUGMENTATIONS, AugmentSpec
 from ceiba.batches.batch import Batch, Mix, gather
 from ceiba.batches.loader import Batches
-from ceiba.batches.masking import Masking, masking_of
+from ceiba.batches.masking import Denoising, Masking, masking_of
 from ceiba.batches.order import epoch_order
 
-__all__ = ["AUGMENTATIONS", "AugmentSpec", "Batch", "Batches", "Masking", "Mix", "epoch_order", "gather", "masking_of"]
+__all__ = [
+    "AUGMENTATIONS",
+    "AugmentSpec",
+    "Batch",
+    "Batches",
+    "Denoising",
+    "Masking",
+    "Mix",
+    "epoch_order",
+    "gather",
+    "masking_of",
+]

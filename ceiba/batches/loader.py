@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ceiba.batches.ahead import ahead
 from ceiba.batches.augment import OFF, AugmentSpec, augment
 from ceiba.batches.batch import Batch, gather
-from ceiba.batches.masking import Masking
+from ceiba.batches.masking import Denoising, Masking
 from ceiba.batches.order import epoch_order, ordered
 from ceiba.fields import Ragged
 from ceiba.prepare import Arrays
@@ -27,7 +27,7 @@ class Batches:
     augment: AugmentSpec = OFF
     workers: int = 0
     """Threads that make batches ahead; whatever their number, the batches are the same bit for bit."""
-    masking: Masking | None = None
+    masking: Masking | Denoising | None = None
     """What hides tokens, where they are what is learnt."""
 
     @property

@@ -1,4 +1,7 @@
-"""Hiding tokens, for a network that learns to tell them: another choice in each epoch, by row address alone."""
+"""Hiding tokens, for a network that learns to tell them: another choice in each epoch, by row address alone.
+
+Either some of them, each by itself, or whole spans.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +9,7 @@ import torch
 
 from ceiba.base.keys import uniform
 from ceiba.batches.batch import Batch
-from ceiba.fields import EVERY, Fields, TokenField
+from ceiba.fields import EVERY, TEACHER, Corruption, Fields, TokenField
 
 SHARE = 0.15
 """Of the tokens, chosen to be told."""
@@ -46,9 +49,31 @@ class Masking:
         return replace(batch, inputs=batch.inputs | {part: changed}, targets=targets, known=batch.known - {self.name})
 
 
-def masking_of(fields: Fields) -> Masking | None:
+@dataclass(frozen=True)
+class Denoising:
+    """A batch of a text → what is left of it without some spans, and what restores it, which alone is its target."""
+
+    name: str
+    corruption: Corruption
+
+    def __call__(self, batch: Batch, seed: int, epoch: int | None) -> Batch:
+        """With spans chosen for an epoch; without one, for validation, always the same ones."""
+        part = f"{self.name}.ids"
+        ids = batch.inputs[part].numpy()
+        if epoch is None:
+            draws = self.corruption.fixed(ids)
+        else:
+            draws = uniform(batch.rows, self.corruption.draws(ids), seed, f"denoising {part}", epoch)
+        left, told = (torch.from_numpy(one.pad()) for one in self.corruption(ids, draws))
+        inputs = batch.inputs | {part: left, f"{self.name}.{TEACHER}": told}
+        return replace(batch, inputs=inputs, targets=batch.targets | {self.name: told}, known=batch.known - {self.name})
+
+
+def masking_of(fields: Fields) -> Masking | Denoising | None:
     """What hides tokens of a text that is read for it; None for any other data."""
     for name, one in fields.inputs.items():
         if isinstance(one, TokenField) and one.masked:
             return Masking(name, one.special["mask"], max([1, *one.special.values()]) + 1, one.vocab)
+        if isinstance(one, TokenField) and one.corrupted is not None:
+            return Denoising(name, one.corrupted)
     return None

@@ -35,6 +35,11 @@ class Encoder(nn.Module, ABC):
         keeps_figures = any(hasattr(part, "running_mean") for part in self.modules())
         return is_still and not keeps_figures and not any(one.requires_grad for one in self.parameters())
 
+    @property
+    def settled(self) -> nn.Module:
+        """All that `body` needs."""
+        return self
+
     def body(self, parts: Parts) -> Tokens:
         """What the part of it that may be settled makes of a batch."""
         tokens: Tokens = self(parts)

@@ -39,6 +39,10 @@ class Pretrained(Encoder):
     def is_settled(self) -> bool:
         return not any(parameter.requires_grad for parameter in self.net.parameters())
 
+    @property
+    def settled(self) -> nn.Module:
+        return self.net
+
     def after(self, tokens: Tokens) -> Tokens:
         """Some features dropped from all tokens of a row alike, then as wide as the model."""
         values = tokens.values
@@ -112,6 +116,10 @@ class ImagePretrained(Pretrained):
         super().__init__(spec.config, dim, spec.dropout)
         told = ImageLayout(layout.height, layout.width, layout.channels, spec.mean, spec.std)
         self.pixels = Pixels(told)
+
+    @property
+    def settled(self) -> nn.Module:
+        return nn.ModuleList([self.pixels, self.net])
 
     def body(self, parts: Parts) -> Tokens:
         values: Tensor = self.net(pixel_values=self.pixels(parts["pixels"])).last_hidden_state

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, InputError
 from ceiba.base.memory import PeakMemory
+from ceiba.evaluate.language import text_field
 from ceiba.metrics import Figure, figures
 from ceiba.predict import Predictor
 from ceiba.read import Frame, open_frame
@@ -28,7 +29,7 @@ def evaluate_choices(
     Source: as in Gao et al. 2021, "A framework for few-shot language model evaluation" (acc and acc_norm).
     """
     name = next((name for name, one in predictor.answers.items() if one.kind == "text"), None)
-    if name is None:
+    if name is None or text_field(predictor.fields, name).hides:
         raise InputError("--choices needs a language model", ", ".join(predictor.answers), "Use one with next_token")
     began = time.perf_counter()
     with PeakMemory() as memory:

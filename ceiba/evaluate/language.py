@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba.evaluate.contamination import contamination_notes
 from ceiba.evaluate.ngram import Ngrams, count_ngrams
-from ceiba.fields import ChatField, Fields, TokenField, joined, measured_rows, stream
+from ceiba.fields import TEACHER, ChatField, Fields, Pieces, TokenField, joined, measured_rows, stream
 from ceiba.read import Frame, are_lines
 
 Array = NDArray[Any]
@@ -30,7 +30,7 @@ def text_field(fields: Fields, name: str) -> TokenField:
 def text_truth(frame: Frame, name: str, one: TokenField, tokens: Array) -> Array:
     """(row, 2): tokens that are predicted, and bytes of UTF-8, 0 where tokens do not tell the text; NaN for a row with
     nothing to predict. Of the lines of one text, each window has its share of all bytes."""
-    if one.masked or isinstance(one, ChatField) or not _comes_back(frame, name, one):
+    if one.hides or isinstance(one, ChatField) or not _comes_back(frame, name, one):
         size: Array = np.zeros(len(tokens))
     elif are_lines(frame, name):
         whole = sum(count for _, count in stream(one, frame.column(name), lines=True))
@@ -49,7 +49,7 @@ def _comes_back(frame: Frame, name: str, one: TokenField) -> bool:
 
 def _measured(one: TokenField, frame: Frame, name: str) -> Iterator[tuple[list[Array], list[Array]]]:
     """The rows of tokens that are measured, some at a time, and which of their tokens are predicted: of a chat its
-    answers, of any other text all but the first."""
+    answers, of one that is restored what restores it, of any other text all but the first."""
     if isinstance(one, ChatField):
         for chunk in frame.column(name):
             spoken = one.spoken(chunk)
@@ -57,7 +57,17 @@ def _measured(one: TokenField, frame: Frame, name: str) -> Iterator[tuple[list[A
             yield rows, [np.append(np.zeros(len(each.ids[:1]), bool), each.targets > 0) for each in spoken]
         return
     for rows in measured_rows(one, frame.column(name), are_lines(frame, name)):
+        rows = rows if one.corrupted is None else _restoring(one, rows)
         yield rows, [np.arange(len(row)) > 0 for row in rows]
+
+
+def _restoring(one: TokenField, rows: list[Array]) -> list[Array]:
+    """What restores each row, behind the token that a decoder begins with."""
+    told = one.pieces(rows)[TEACHER]
+    assert isinstance(told, Pieces)
+    lengths = np.bincount(told.owners, told.lengths, told.num_rows).astype(np.int64)
+    found = np.split(told.values, lengths.cumsum())[:-1]
+    return [np.append(np.int32(one.special["end"]), row) for row in found]
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ class TextBaselines:
         """{"constant" | "quick": {output: mean surprise a token}} of each row that is measured."""
         found: dict[str, dict[str, Array]] = {"constant": {}, "quick": {}}
         for name, model in self.models.items():
-            few = text_field(self.fields, name).masked  # runs say what follows, not what stands between
+            few = text_field(self.fields, name).hides  # runs say what follows, not what stands between
             for baseline, most in (("constant", 1), ("quick", None))[: 1 if few else 2]:
                 found[baseline][name] = self._surprise(frame, name, model, most)
         return found
@@ -120,9 +130,9 @@ def fit_text_baselines(train: Frame, held: Mapping[str, Frame], fields: Fields, 
 
 def _counted(one: TokenField, train: Frame, name: str) -> Iterator[Array]:
     """The tokens of the training text, piece by piece."""
-    if isinstance(one, ChatField):
+    if isinstance(one, ChatField) or one.corrupted is not None:
         for rows, _ in _measured(one, train, name):
-            yield from rows
+            yield from rows if isinstance(one, ChatField) else (row[1:] for row in rows)
         return
     for ids, _ in stream(one, train.column(name), are_lines(train, name)):
         yield ids

@@ -10,6 +10,7 @@ from ceiba.fields.catalog import FIELDS, TABLE_KINDS, FieldOptions, load_field
 from ceiba.fields.category import CategoryField, CategorySpec
 from ceiba.fields.chat import ChatField, ChatSpec, Spoken, places, ragged, side_by_side
 from ceiba.fields.columns import as_labels, as_numbers, as_text
+from ceiba.fields.corruption import Corruption
 from ceiba.fields.date import DateField, DateSpec
 from ceiba.fields.field import (
     BESIDE,
@@ -59,6 +60,7 @@ __all__ = [
     "CategorySpec",
     "ChatField",
     "ChatSpec",
+    "Corruption",
     "DateField",
     "DateSpec",
     "Encoded",

@@ -175,7 +175,8 @@ class ChatSpec(TextSpec):
         if tokens.chat_template is None:
             known["chat_template"] = default_template(tokens.tokenizer.get_vocab())
         told = {"max_tokens": self.max_tokens or tokens.max_tokens, "whole": True, "masked": False, "written": False}
-        field = ChatField(**{**known, **told, "pack": self.pack is not False, "pairs": self.pairs})
+        own = {"corrupted": None, "pack": self.pack is not False, "pairs": self.pairs}
+        field = ChatField(**{**known, **told, **own})
         found = dataclasses.replace(field, special={**field.special, TURN: _turn(field)})
         vars(found)["template"] = field.template  # whose process runs already
         return found

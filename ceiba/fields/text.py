@@ -1,5 +1,6 @@
 """Text: a title, a review, a message."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +10,7 @@ from ceiba.base.spec import one_of
 from ceiba.fields.field import Field, FieldSpec, Target
 from ceiba.fields.ngrams import NgramField, NgramSpec
 from ceiba.fields.tokenizers import TOKENIZERS, TokenizerSpec, WordSpec
-from ceiba.fields.tokens import TokenField, fit_tokens
+from ceiba.fields.tokens import TokenField, as_read, as_written, fit_tokens
 
 TokenizerOptions = one_of({**TOKENIZERS, "ngrams": NgramSpec})
 
@@ -50,8 +51,24 @@ class TextSpec(FieldSpec):
     written: bool = False
     """Whether it is written token by token; so it is under the head sequence."""
 
+    corrupted: tuple[float, float] | None = None
+    """The share of its tokens that is left out, to be restored, and the mean length of a span of them; so it is under
+    the head denoise."""
+
     def fit(self, column: Iterable[pa.Array], target: Target | None = None, seed: int = 0) -> Field:
         options: TokenizerSpec | NgramSpec = self.tokenizer
         if isinstance(options, NgramSpec):
             return options.fit(column, self.max_tokens, seed)
-        return fit_tokens(options, column, self.max_tokens, seed, self.whole, self.masked, self.places, self.written)
+        return fit_tokens(
+            options, column, self.max_tokens, seed, self.whole, self.masked, self.places, self.written, self.corrupted
+        )
+
+    def on(self, tokens: TokenField) -> TokenField:
+        """The text in tokens that are known, as long as told, else as those were.
+
+        Raises: RecipeError for tokens without those that are needed.
+        """
+        known = dataclasses.replace(tokens, max_tokens=self.max_tokens or tokens.max_tokens)
+        field = as_read(known, self.whole, self.masked, self.places, self.corrupted)
+        most = self.max_tokens or (tokens.max_tokens if tokens.written else None)
+        return as_written(field, most) if self.written else field

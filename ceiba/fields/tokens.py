@@ -20,9 +20,10 @@ from tokenizers.processors import TemplateProcessing
 from ceiba.base.errors import RecipeError
 from ceiba.fields.characters import MAX_CHARACTERS, clean_text
 from ceiba.fields.columns import no_values
+from ceiba.fields.corruption import Corruption
 from ceiba.fields.field import Array, Encoded, Field, Layout, Ragged, TextLayout
 from ceiba.fields.pairs import CLASS, SEPARATOR, is_pair, joined, parted
-from ceiba.fields.pieces import hidden, in_pieces
+from ceiba.fields.pieces import hidden, in_pieces, restored
 from ceiba.fields.sample import Sample
 from ceiba.fields.tokenizer_folder import read_folder
 from ceiba.fields.tokenizers import END, MASK, TOKENIZERS, FolderSpec, LearntSpec, TokenizerSpec
@@ -68,6 +69,8 @@ class TokenField(Field):
     """Whether it is told where in the text each token stands, so that an answer may quote it."""
     written: bool = False
     """Whether it is a target that is written token by token, the token that ends it the last."""
+    corrupted: Corruption | None = None
+    """How spans are left out of it, to be restored; their sentinels have ids behind those of all tokens."""
     chat_template: str | None = dataclasses.field(default=None, repr=False)
     """How a folder's author lays out a chat: a template in Jinja, somebody else's code."""
 
@@ -135,6 +138,11 @@ class TokenField(Field):
         return dataclasses.replace(self, trained=tokenizer.to_str(), vocab=vocab)
 
     @property
+    def hides(self) -> bool:
+        """Whether what is told are tokens that it does not show."""
+        return self.masked or self.corrupted is not None
+
+    @property
     def unknown(self) -> int | None:
         """The id of what has no token; nothing where everything has."""
         return self.special.get("unknown") if isinstance(self.options, FolderSpec) else UNKNOWN_ID
@@ -158,6 +166,8 @@ class TokenField(Field):
         """Rows of any length as a language model is measured on them."""
         if self.masked:
             return hidden(rows, self.max_tokens, self.special["mask"])
+        if self.corrupted is not None:
+            return restored(rows, self.max_tokens, self.corrupted)
         return {"ids": in_pieces(rows, self.max_tokens)}
 
     def encode(self, column: pa.Array) -> Encoded:
@@ -189,6 +199,7 @@ class TokenField(Field):
             "kind": self.kind, "tokenizer": self.options.model_dump(mode="json"), "max_tokens": self.max_tokens,
             "vocab": self.vocab, "shift": self.shift, "special": dict(self.special), "whole": self.whole,
             "masked": self.masked, "places": self.places, "written": self.written,
+            "corrupted": None if self.corrupted is None else dataclasses.asdict(self.corrupted),
         }  # fmt: skip
 
     def files(self) -> dict[str, bytes]:
@@ -206,7 +217,7 @@ class TokenField(Field):
             TOKENIZERS[options["type"]](**options), int(value["max_tokens"]), trained, int(vocab),
             int(value.get("shift", 0)), dict(value.get("special", {})), bool(value.get("whole", False)),
             bool(value.get("masked", False)), bool(value.get("places", False)), bool(value.get("written", False)),
-            template,
+            None if value.get("corrupted") is None else Corruption(**value["corrupted"]), template,
         )  # fmt: skip
 
 
@@ -219,6 +230,7 @@ def fit_tokens(
     masked: bool = False,
     places: bool = False,
     written: bool = False,
+    corrupted: tuple[float, float] | None = None,
 ) -> TokenField:
     """Learn the tokens of a stream of texts or pairs, or read them from a folder; from a sample how long they are.
 
@@ -243,14 +255,32 @@ def fit_tokens(
             tokenizer.post_processor = TemplateProcessing(single="$A", pair=PAIR, special_tokens=frame)
         vocab = tokenizer.get_vocab_size()
         field, most = TokenField(options, MOST_TOKENS, tokenizer.to_str(), vocab, special=roles), MOST_TOKENS
-    if masked and "mask" not in field.special:
-        raise RecipeError("A tokenizer must have a token that hides others for the head masked", "none", "Use another")
     known = [text for text in sample.values().tolist() if text]
     if not known:
         raise no_values("must hold text")
     usual = max_tokens or _usual_length(field, known, most, pairs)
-    field = dataclasses.replace(field, max_tokens=usual, whole=whole, masked=masked, places=places)
+    field = as_read(dataclasses.replace(field, max_tokens=usual), whole, masked, places, corrupted)
     return as_written(field, max_tokens) if written else field
+
+
+def as_read(
+    field: TokenField, whole: bool, masked: bool, places: bool, corrupted: tuple[float, float] | None
+) -> TokenField:
+    """The same tokens for a text that is read otherwise.
+
+    Raises: RecipeError for a tokenizer without the tokens that are needed for it.
+    """
+    if masked and "mask" not in field.special:
+        raise RecipeError("A tokenizer must have a token that hides others for the head masked", "none", "Use another")
+    found = dataclasses.replace(field, whole=whole, masked=masked, places=places, written=False, corrupted=None)
+    if corrupted is None:
+        return found
+    if "end" not in field.special:
+        raise RecipeError("A text that is restored needs a token that ends it", "none in the tokenizer", "Use another")
+    first = field.vocab if field.corrupted is None else field.corrupted.first
+    how = Corruption(*corrupted, first)
+    vocab = max(field.vocab, first + how.sentinels(field.max_tokens))
+    return dataclasses.replace(found, corrupted=how, vocab=vocab)
 
 
 def as_written(field: TokenField, max_tokens: int | None = None) -> TokenField:

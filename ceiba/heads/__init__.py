@@ -7,6 +7,8 @@ from ceiba.base.spec import Spec
 from ceiba.heads.binary import BinarySpec as BinarySpec
 from ceiba.heads.classes import ClassesSpec as ClassesSpec
 from ceiba.heads.contrastive import info_nce as info_nce
+from ceiba.heads.denoise import Denoise as Denoise
+from ceiba.heads.denoise import DenoiseSpec as DenoiseSpec
 from ceiba.heads.head import Head as Head
 from ceiba.heads.head import OutputLayout as OutputLayout
 from ceiba.heads.labels import LabelsSpec as LabelsSpec
@@ -18,6 +20,8 @@ from ceiba.heads.next_token import TokenHead as TokenHead
 from ceiba.heads.preference import Preference as Preference
 from ceiba.heads.preference import PreferenceSpec as PreferenceSpec
 from ceiba.heads.regression import RegressionSpec as RegressionSpec
+from ceiba.heads.sequence import DECODER_OPTIONS as DECODER_OPTIONS
+from ceiba.heads.sequence import DecoderSpec as DecoderSpec
 from ceiba.heads.sequence import Sequence as Sequence
 from ceiba.heads.sequence import SequenceGruSpec as SequenceGruSpec
 from ceiba.heads.sequence import SequenceSpec as SequenceSpec
@@ -32,6 +36,7 @@ HEADS: dict[str, type[Spec]] = {
     "labels": LabelsSpec,
     "next_token": NextTokenSpec,
     "masked": MaskedSpec,
+    "denoise": DenoiseSpec,
     "preference": PreferenceSpec,
     "tags": TagsSpec,
     "span": SpanSpec,

@@ -25,12 +25,16 @@ from ceiba.layers import (
 )
 from ceiba.layers.attention import MASKED_SCORE
 
+DECODER_OPTIONS = tuple(
+    name for name in TransformerOptions.model_fields if name not in ("causal", "window", "drop_path", "init")
+)
+"""What can be told of a decoder."""
 ROWS_AT_ONCE = 128
 """Rows whose texts are written together: short ones need not wait for the longest of all."""
 
 
-class WritingSpec(Spec):
-    """What all heads that write a text have in common."""
+class TaughtSpec(Spec):
+    """What all heads have in common that are taught a text token by token."""
 
     type: str
     """The head."""
@@ -41,10 +45,6 @@ class WritingSpec(Spec):
     where the output says `share`. Source: Press & Wolf 2017, arXiv:1608.05859."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     """Share of the target's certainty that is spread evenly over all tokens, while training."""
-    beams: int = Field(5, ge=1)
-    """Beginnings that are kept while a text is written; 1: the most probable token at every step."""
-    length_penalty: float = Field(0.6, ge=0)
-    """α of the power of its length by which a text's score is divided: more makes longer texts."""
 
     @property
     def std(self) -> float | None:
@@ -55,6 +55,15 @@ class WritingSpec(Spec):
         """What tells tokens their place, and the decoder, for texts of at most so many tokens."""
         raise NotImplementedError
 
+
+class WritingSpec(TaughtSpec):
+    """What all heads that write a text have in common."""
+
+    beams: int = Field(5, ge=1)
+    """Beginnings that are kept while a text is written; 1: the most probable token at every step."""
+    length_penalty: float = Field(0.6, ge=0)
+    """α of the power of its length by which a text's score is divided: more makes longer texts."""
+
     def build(self, output: OutputLayout, dim: int, members: int) -> "Sequence":
         if members:
             rule = f"{self.type} must not answer for an ensemble"
@@ -62,13 +71,12 @@ class WritingSpec(Spec):
         return Sequence(self, output, dim)
 
 
-class SequenceSpec(TransformerOptions, WritingSpec):
+class DecoderSpec(TransformerOptions, TaughtSpec):
     """A Transformer decoder: each token from those before it and, by cross-attention, from the inputs' tokens.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762; label smoothing: Szegedy et al. 2015, arXiv:1512.00567, section 7.
     """
 
-    type: Literal["sequence"] = "sequence"
     layers: int = Field(2, ge=1)
     """Decoder blocks."""
     positions: one_of(POSITIONS) = LearnedPositionsSpec()  # type: ignore[valid-type]
@@ -78,8 +86,14 @@ class SequenceSpec(TransformerOptions, WritingSpec):
 
     def inner(self, dim: int, most: int) -> tuple[nn.Module | None, Decoder | GruDecoder]:
         if self.window is not None or self.drop_path or self.init != "torch":
-            raise RecipeError("sequence has neither window, drop_path nor init", "one of them", "Leave it out")
+            raise RecipeError(f"{self.type} has neither window, drop_path nor init", "one of them", "Leave it out")
         return self.positions.build(dim, most, self.std), Decoder(dim, self)
+
+
+class SequenceSpec(DecoderSpec, WritingSpec):
+    """A text that is written by a Transformer decoder, from the inputs' tokens."""
+
+    type: Literal["sequence"] = "sequence"
 
 
 class SequenceGruSpec(WritingSpec):
@@ -96,19 +110,17 @@ class SequenceGruSpec(WritingSpec):
         return None, GruDecoder(dim, self.width or dim, self.layers, self.dropout)
 
 
-class Sequence(TokenHead):
-    """Learnt with the true text before each token (teacher forcing), each token weighing one; answers with the text
-    that beam search finds. The token that ends a text is also what stands before its first one."""
+class Taught(TokenHead):
+    """Learnt with the true text before each token (teacher forcing), each token weighing one. The token that ends a
+    text is also what stands before its first one."""
 
-    answer = "sequence"
     per_token = False
     writes = True
 
-    def __init__(self, spec: WritingSpec, output: OutputLayout, dim: int):
+    def __init__(self, spec: TaughtSpec, output: OutputLayout, dim: int):
         super().__init__(dim, output.classes, True, spec.label_smoothing, 0.0)
         self.tied = spec.table == "input"
-        self.end, self.most = output.end, output.max_tokens
-        self.beams, self.length_penalty = spec.beams, spec.length_penalty
+        self.end = output.end
         self.embedding = None if self.tied else TokenEmbedding(output.classes, dim, spec.std)
         self.positions, decoder = spec.inner(dim, output.max_tokens)
         self.input_dropout, self.decoder = Dropout(spec.dropout), decoder
@@ -140,11 +152,21 @@ class Sequence(TokenHead):
         table: Float[Tensor, "vocab dim"] | None = None,
         text: Int[Tensor, "batch token"] | None = None,
     ) -> Float[Tensor, "batch token vocab"]:
-        """The logits of each token of the true texts, each of which ends with the token `end`."""
+        """The logits of each token of the true texts."""
         assert text is not None
         table = self._table(table)
         before = torch.cat([torch.full_like(text[:, :1], self.end), text[:, :-1]], 1)
         return self._logits(self.decoder(self._vectors(before, table), tokens), table)
+
+
+class Sequence(Taught):
+    """Answers with the text that beam search finds; what it learns from ends with the token `end`."""
+
+    answer = "sequence"
+
+    def __init__(self, spec: WritingSpec, output: OutputLayout, dim: int):
+        super().__init__(spec, output, dim)
+        self.most, self.beams, self.length_penalty = output.max_tokens, spec.beams, spec.length_penalty
 
     def write(
         self, tokens: Tokens, table: Float[Tensor, "vocab dim"] | None = None

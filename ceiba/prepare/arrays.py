@@ -128,7 +128,7 @@ def _language(frame: Frame, name: str, fields: Fields, entry: Path, training: bo
     one = fields.inputs[name]
     assert isinstance(one, TokenField)
     windows = windows_of(pack_stream(frame, name, one, entry), one.max_tokens, whole=not training)
-    ahead = windows if one.masked else replace(windows, start=1)
+    ahead = windows if one.hides else replace(windows, start=1)
     return Arrays(entry, len(windows), {f"{name}.ids": windows}, {name: ahead}, None, np.arange(len(windows)))
 
 

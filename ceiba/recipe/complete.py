@@ -31,7 +31,7 @@ from ceiba.trunks import TRUNKS
 DEFAULT_ENCODERS = {"image": "cnn", "words": "lstm"}
 HEAD_ANSWERS = {
     "regression": "number", "binary": "binary", "classes": "classes", "labels": "labels",
-    "next_token": "text", "masked": "text", "tags": "tags", "span": "span", "sequence": "sequence",
+    "next_token": "text", "masked": "text", "denoise": "text", "tags": "tags", "span": "span", "sequence": "sequence",
     "sequence_gru": "sequence",
     "preference": "preference",
 }  # fmt: skip
@@ -61,7 +61,7 @@ def complete(recipe: Recipe, frame: Frame, kinds: Mapping[str, str]) -> Recipe:
         raise RecipeError("inputs must name a column to learn from", "none", "Name one under inputs")
     inputs = {name: _known(name, one, kinds[one.column or name]) for name, one in inputs.items()}
     if origin is not None:
-        inputs = {name: with_tokenizer(one, origin) for name, one in inputs.items()}
+        inputs = {name: with_tokenizer(name, one, origin) for name, one in inputs.items()}
     table = _table(recipe, {one.kind for one in inputs.values()})
     outputs = {
         name: _output(one, kinds[name] if one.kind == AUTO else one.kind) for name, one in recipe.outputs.items()
@@ -221,6 +221,10 @@ def output_layouts(answers: Mapping[str, Answer], fields: Fields) -> dict[str, O
 def _output_layout(answer: Answer, field: Any) -> OutputLayout:
     if answer.kind == "number":
         return OutputLayout("number", mean=field.mean, std=field.std, low=field.low, log=field.log)
+    if answer.kind == "text" and field.corrupted is not None:
+        return OutputLayout(
+            "text", field.vocab, end=field.special["end"], max_tokens=field.corrupted.most(field.max_tokens)
+        )
     if answer.kind in ("text", "preference"):
         return OutputLayout(answer.kind, field.vocab)
     if answer.kind == "sequence":

@@ -8,6 +8,8 @@ from ceiba.encoders import ENCODERS
 from ceiba.fields import ChatSpec, TextSpec
 from ceiba.fields.template import MARKS
 from ceiba.fields.tokenizers import END, MASK, BpeSpec, FolderSpec, LearntSpec
+from ceiba.heads import DECODER_OPTIONS, DenoiseSpec
+from ceiba.layers import TransformerOptions
 from ceiba.recipe.spec import NetworkSpec, OutputSpec, Recipe
 from ceiba.trunks import TRUNKS
 
@@ -32,6 +34,8 @@ USUAL: dict[str, Any] = {
 section 2.2."""
 VECTORS: dict[str, Any] = {"layers": 0, "positions": "none", "dropout": 0.0, "init": "normal"}
 """Token vectors alone: the trunk does the rest."""
+BOTH_SIDES = ("masked", "denoise")
+"""Heads of networks that see what follows a token."""
 COMPARING = "preference"
 """The head that learns from pairs of answers."""
 RECURRENT = ("rnn", "lstm", "gru")
@@ -53,6 +57,8 @@ def complete_language(recipe: Recipe, name: str) -> Recipe:
     _check_head(recipe, name)
     network = _network(recipe.model, one)
     text = _text(one, is_new=recipe.origin is None)
+    if isinstance(one.head, DenoiseSpec):
+        one = one.model_copy(update={"head": _like_its_encoder(one.head, network)})
     if isinstance(text, ChatSpec):
         text = _kept_apart(text, network)
     column = one.model_copy(update={"field": text})
@@ -62,8 +68,10 @@ def complete_language(recipe: Recipe, name: str) -> Recipe:
 def _check_head(recipe: Recipe, name: str) -> None:
     """Raises: RecipeError for a head that does not learn from chats, or one that learns from them alone."""
     head, is_chat = recipe.outputs[name].head.type, isinstance(recipe.outputs[name].field, ChatSpec)
-    if is_chat and head == "masked":
+    if is_chat and head in BOTH_SIDES:
         raise RecipeError(f"outputs.{name} holds answers, which are written forward", head, "Use next_token")
+    if head == "denoise" and getattr(recipe.adapt, "new_tokens", ()):
+        raise RecipeError("denoise has sentinels where new tokens would be", "adapt.new_tokens", "Leave them out")
     if head == COMPARING and not is_chat:
         raise RecipeError(f"outputs.{name} must be chats for {head}", recipe.outputs[name].kind, "Use type: chat")
     if head == COMPARING and recipe.origin is None:
@@ -102,15 +110,25 @@ def _text(one: OutputSpec, is_new: bool) -> TextSpec:
         "max_tokens": field.max_tokens or CONTEXT,
         "whole": True,
         "masked": one.head.type == "masked",
+        "corrupted": (one.head.rate, one.head.span) if isinstance(one.head, DenoiseSpec) else None,
     }
     if isinstance(field, ChatSpec):
         told["pairs"] = one.head.type == COMPARING
     return field.model_copy(update=told)
 
 
+def _like_its_encoder(head: DenoiseSpec, network: NetworkSpec) -> DenoiseSpec:
+    """The decoder with as many blocks as the encoder, built alike, in all that is not told."""
+    for part in (network.trunk, network.text):
+        if isinstance(part, TransformerOptions) and part.layers:
+            usual = {name: getattr(part, name) for name in DECODER_OPTIONS if name not in head.model_fields_set}
+            return head.model_copy(update=usual)
+    return head
+
+
 def _network(model: NetworkSpec, one: OutputSpec) -> NetworkSpec:
-    """A causal Transformer of the size that is told, or a recurrent net that reads forward."""
-    is_causal = one.head.type != "masked"
+    """A Transformer of the size that is told, or a recurrent net; one that reads forward looks back alone."""
+    is_causal = one.head.type not in BOTH_SIDES
     text = model.text
     if text is not None and text.type in RECURRENT:
         if is_causal and "bidirectional" not in text.model_fields_set:

@@ -7,7 +7,8 @@ from ceiba.adapt import ADAPT, Origin, open_origin
 from ceiba.base.errors import RecipeError
 from ceiba.encoders import ENCODERS
 from ceiba.fields import FIELDS, ChatSpec, Field, ImageSpec, TextSpec, TokenField
-from ceiba.recipe.spec import ColumnSpec, InputSpec, OutputSpec, Recipe
+from ceiba.heads import DecoderSpec
+from ceiba.recipe.spec import LANGUAGE_HEADS, ColumnSpec, InputSpec, OutputSpec, Recipe
 from ceiba.trunks import TRUNKS
 
 Column = TypeVar("Column", bound=ColumnSpec)
@@ -42,7 +43,7 @@ def with_origin(recipe: Recipe, origin: Origin) -> Recipe:
             still = {} if drops else {name: 0.0 for name in NO_DROPOUT if name in options}
             network[key] = catalogs[key][options["type"]].model_validate({**options, **still})
     inputs = recipe.inputs and {name: with_config(one, found) for name, one in recipe.inputs.items()}
-    outputs = {name: with_head(with_tokenizer(one, origin), origin) for name, one in recipe.outputs.items()}
+    outputs = {name: with_head(with_tokenizer(name, one, origin), origin) for name, one in recipe.outputs.items()}
     update: dict[str, Any] = {
         "model": model.model_copy(update=network),
         "adapt": adapt,
@@ -67,13 +68,18 @@ def with_config(one: InputSpec, network: Mapping[str, Any]) -> InputSpec:
 
 
 def with_head(one: OutputSpec, origin: Origin) -> OutputSpec:
-    """A language model's head that is tied to the token vectors as the origin's is, unless told."""
+    """A language model's head that is tied to the token vectors as the origin's is, and a decoder built as the
+    origin's, unless told."""
+    if isinstance(one.head, DecoderSpec) and origin.decoder:
+        own = one.head.model_dump(exclude_unset=True)
+        built = {name: value for name, value in origin.decoder.items() if name not in NO_DROPOUT}
+        return one.model_copy(update={"head": type(one.head).model_validate({**built, **own})})
     if origin.is_tied is None or "tied" not in type(one.head).model_fields or "tied" in one.head.model_fields_set:
         return one
     return one.model_copy(update={"head": one.head.model_copy(update={"tied": origin.is_tied})})
 
 
-def with_tokenizer(one: Column, origin: Origin) -> Column:
+def with_tokenizer(name: str, one: Column, origin: Origin) -> Column:
     """A text column with the tokenizer that the origin's token vectors belong to, an image in the size that it takes,
     unless others are told."""
     field = one.field
@@ -82,10 +88,25 @@ def with_tokenizer(one: Column, origin: Origin) -> Column:
     if isinstance(field, ImageSpec) and origin.image is not None:
         image = {**origin.image, **field.model_dump(exclude_unset=True), "type": "image"}
         return one.model_copy(update={"field": FIELDS["image"].model_validate(image)})
-    if origin.tokenizer is None or not isinstance(field, TextSpec) or "tokenizer" in field.model_fields_set:
+    if not isinstance(field, TextSpec) or "tokenizer" in field.model_fields_set:
         return one
+    if origin.tokenizer is None:
+        return _in_known_tokens(name, one, field, origin)
     told = {**field.model_dump(exclude_unset=True), "type": field.type, "tokenizer": origin.tokenizer}
     return one.model_copy(update={"field": FIELDS[field.type].model_validate(told)})
+
+
+def _in_known_tokens(name: str, one: Column, field: TextSpec, origin: Origin) -> Column:
+    """A text in the tokens that the origin learnt: those of the column of its name, else those of its only text. A text
+    of its own that is written has tokens of its own."""
+    is_read = not isinstance(one, OutputSpec) or one.head.type in LANGUAGE_HEADS
+    known = origin.fields.get(name, origin.text if is_read else None)
+    if not isinstance(known, TokenField) or getattr(one, "encoder", None) is not None or getattr(one, "share", None):
+        return one
+    told: dict[str, Any] = {"tokenizer": known.options}
+    if isinstance(one, OutputSpec) and is_read and known.whole:
+        told["max_tokens"] = field.max_tokens or known.max_tokens
+    return one.model_copy(update={"field": field.model_copy(update=told)})
 
 
 def _in_tokens_of(chat: ChatSpec, known: TokenField) -> ChatSpec:
@@ -100,10 +121,28 @@ def _in_tokens_of(chat: ChatSpec, known: TokenField) -> ChatSpec:
 
 
 def known_fields(recipe: Recipe, origin: Origin | None) -> dict[str, Field]:
-    """What the origin learnt about columns; of a chat, whatever its column is called, the tokens of its text."""
+    """What the origin learnt about columns; the tokens of its only text for a text that is read, or a chat, whatever
+    its column is called. A text that names another tokenizer learns its tokens anew."""
     if origin is None:
         return {}
     name, fields = recipe.language, dict(origin.fields)
     if name is not None and origin.language is not None and isinstance(spec := recipe.input_fields[name], ChatSpec):
         fields[name] = spec.on(origin.language)
+    for column, spec in {**recipe.output_fields, **recipe.input_fields}.items():
+        known = fields.get(column, origin.text if column in recipe.input_fields else None)
+        if isinstance(spec, ChatSpec) or not isinstance(spec, TextSpec) or not isinstance(known, TokenField):
+            continue
+        if _has_tokens(known, spec.tokenizer):
+            fields[column] = spec.on(known)
+        else:
+            fields.pop(column, None)
     return fields
+
+
+def _has_tokens(known: TokenField, wanted: Any) -> bool:
+    """Whether tokens are those of a tokenizer that is told, special ones among them."""
+    special = getattr(known.options, "special", ())
+    if not set(getattr(wanted, "special", ())) <= set(special):
+        return False
+    same: bool = known.options == (wanted.model_copy(update={"special": special}) if special else wanted)
+    return same

@@ -39,7 +39,7 @@ HEAD_OF_KIND = {
     "number": "regression", "binary": "binary", "category": "classes", "set": "labels", "tags": "tags",
     "text": "next_token", "chat": "next_token", "span": "span",
 }  # fmt: skip
-LANGUAGE_HEADS = ("next_token", "masked", "preference")
+LANGUAGE_HEADS = ("next_token", "masked", "denoise", "preference")
 """Heads of a text that is its own target."""
 FIELD_OPTIONS: TypeAdapter[FieldSpec] = TypeAdapter(one_of(FIELDS))
 ENCODER_OPTIONS: dict[str, TypeAdapter[Spec]] = {

@@ -21,7 +21,7 @@ KINDS = {
     "sequence": "a text that is written",
     "span": "a part of a text",
     "tags": "a tag a word",
-    "text": "the next token of a text",
+    "text": "the tokens of a text",
 }
 """Answer kind → what it is, for a person."""
 View = dict[str, Any]

@@ -65,14 +65,14 @@ def _replaced(arrays: Arrays, name: str, own: dict[str, str], encoder: Encoder, 
             yield {f"{name}.{FEATURES}": pool(found).float().cpu().numpy()}
         encoder.train(was)
 
-    wider = with_parts(arrays, f"{name} {identity_of(encoder)} {device.type}", made)
+    wider = with_parts(arrays, f"{name} {identity_of(encoder.settled)} {device.type}", made)
     return replace(wider, parts={part: one for part, one in wider.parts.items() if part not in own.values()})
 
 
 def identity_of(network: nn.Module) -> str:
-    """A name made of its layers and weights."""
+    """A name made of its layers, its weights, and constants such as the mean of a pixel."""
     found = hashlib.sha256(repr(network).encode())
-    for name, value in network.state_dict().items():
+    for name, value in (*network.named_parameters(), *network.named_buffers()):
         found.update(name.encode())
         found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return found.hexdigest()

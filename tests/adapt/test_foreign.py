@@ -12,13 +12,17 @@ import pytest
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from torch import nn
 
 import ceiba
 from ceiba.base.errors import DataError, RecipeError
 from ceiba.bundle import open_bundle
+from ceiba.encoders.image_pixels import Pixels
 from ceiba.encoders.pretrained import ImagePretrained, TextPretrained
+from ceiba.fields import ImageLayout
 from ceiba.model import Model, open_model
 from ceiba.run import Run
+from ceiba.train.features import identity_of
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # its own
@@ -162,6 +166,16 @@ def test_what_is_not_trained_is_computed_once_and_the_same_is_learnt(
     each = trained(kind, tmp_path / "folder", tmp_path / "each", "frozen", **told)
     torch.testing.assert_close(passes(once), passes(each), rtol=1e-4, atol=1e-5)
     assert once.report["history"][-1]["valid_loss"] == pytest.approx(each.report["history"][-1]["valid_loss"], rel=1e-4)
+
+
+def test_what_was_computed_is_taken_again_for_the_same_network_alone() -> None:
+    names = [identity_of(Pixels(ImageLayout(SIDE, SIDE, 3, mean, (1.0,) * 3))) for mean in ((0.0,) * 3, (1.0,) * 3)]
+    layer = nn.Linear(2, 2)
+    before = identity_of(layer)
+    assert identity_of(layer) == before
+    with torch.no_grad():
+        layer.bias[1] += 1e-6
+    assert len({*names, before, identity_of(layer)}) == 4
 
 
 @pytest.mark.parametrize("more", [{"augment": {"flip": True}}, {"adapt": "full"}])

@@ -18,7 +18,7 @@ OUTPUTS = {
     "classes": OutputLayout("classes", 3, (10, 20, 30)),
     "labels": OutputLayout("labels", 4, (1, 2, 3, 4)),
 }
-TOKEN_HEADS = ("next_token", "masked", "tags", "span", "sequence", "sequence_gru", "preference")
+TOKEN_HEADS = ("next_token", "masked", "denoise", "tags", "span", "sequence", "sequence_gru", "preference")
 """Heads with a loss at every token, which have tests of their own."""
 ROW_HEADS = [name for name in HEADS if name not in TOKEN_HEADS]
 VARIANTS = [
