@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.work import ROOT, print_table, train
+from bench.work import ROOT, lite0, print_table, train
 from ceiba.base.yaml import read_yaml, write_yaml
 from ceiba.fields import TABLE_KINDS
 from ceiba.metrics import paired_difference
@@ -32,12 +32,19 @@ def errors(table: Any, output: str) -> NDArray[np.float64]:
 
 
 def without(recipe: str, names: Collection[str], folder: Path, side: str = "inputs") -> Path:
-    """The recipe with some of its inputs (or outputs) left out."""
+    """The recipe with some of its inputs (or outputs) left out, and what it begins with where nothing reads it."""
     value = read_yaml((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"), recipe)[0]
     value[side] = {name: one for name, one in value[side].items() if name not in names}
-    path = folder / f"{'-'.join(names)[:40]}.yaml"
+    if not begins(value):
+        value = {name: one for name, one in value.items() if name not in ("from", "adapt", "model")}
+    path = folder / f"without {'-'.join(names)[:40]}.yaml"
     path.write_text(write_yaml(value), encoding="utf-8")
     return path
+
+
+def begins(recipe: dict[str, Any]) -> bool:
+    """Whether an input of it is read by a network that was trained before."""
+    return "from" in recipe and any("transformers" in str(one) for one in recipe["inputs"].values())
 
 
 def inputs_of(recipe: str, *kinds: str) -> list[str]:
@@ -53,8 +60,9 @@ def folds(recipe: str, output: str, part: str) -> None:
     with tempfile.TemporaryDirectory() as name_of_folder:
         folder, found = Path(name_of_folder), {}
         for name, left_out in parts.items():
-            path = without(recipe, left_out, folder) if left_out else recipe
-            seconds = train(path, out=folder / name)["wall_seconds"]
+            path = without(recipe, left_out, folder)
+            told = [f"from={lite0(folder)}"] if begins(read_yaml(path.read_text(encoding="utf-8"), recipe)[0]) else []
+            seconds = train(path, *told, out=folder / name)["wall_seconds"]
             found[name] = errors(pq.read_table(folder / name / "answers.parquet"), output)
             print(recipe, name, found[name].mean(), f"{seconds:.0f} s", file=sys.stderr, flush=True)
         for name in list(parts)[1:]:

@@ -27,6 +27,13 @@ def minilm() -> Path:
     return Path(found.origin).parent / "model"
 
 
+def lite0(folder: Path) -> Path:
+    """A folder with EfficientNet-lite0, made there by a process of its own unless it is there."""
+    if not (target := folder / "lite0").exists():
+        subprocess.run([sys.executable, "-m", "bench.lite0", str(target)], cwd=ROOT, check=True, capture_output=True)
+    return target
+
+
 def train(recipe: str | Path, *overrides: str, out: Path | None = None) -> dict[str, Any]:
     """Run `ceiba train` on a recipe (by name: one of the repository) as a process; its figures and wall seconds."""
     with tempfile.TemporaryDirectory() as folder:

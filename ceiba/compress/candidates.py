@@ -14,7 +14,7 @@ from ceiba.model import Model, TorchBackend
 from ceiba.predict import OnnxBackend
 
 NOTHING = "no training data at hand, no weights, or a network with edits"
-SHARES = (0.75, 0.5, 0.25)
+SHARES = (0.75, 0.5, 0.375, 0.25)
 """Shares of channels, heads and layers that are kept."""
 SPARSE = (0.5, 0.75)
 """Shares of single weights that are taken out, round by round."""
