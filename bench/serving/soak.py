@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -40,6 +41,12 @@ class Server:
         found = re.search(r"http://([\d.]+):(\d+)", self.process.stderr.readline())
         assert found is not None
         self.host, self.port = found[1], int(found[2])
+        threading.Thread(target=self.drain, daemon=True).start()
+
+    def drain(self) -> None:
+        """Pass on what the server says: one whose log nobody reads waits for ever when the pipe is full."""
+        for line in self.process.stderr or ():
+            sys.stderr.write(line)
 
     def processes(self) -> list[int]:
         """The owner and its workers."""

@@ -150,5 +150,6 @@ def config(app: Any, ssl: dict[str, Any]) -> Config:
         proxy_headers=False,
         timeout_keep_alive=3600,
         backlog=4096,
+        log_level="error",  # a line for every request that is no HTTP would let anybody fill a log
         **ssl,
     )

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -345,6 +346,16 @@ def _lines(server: Server) -> list[str]:
     while line := server.process.stderr.readline():
         server.said.append(line)
     return server.said
+
+
+def test_what_is_no_http_leaves_no_line_in_the_log(serve: Serve, bundles: dict[str, Path]) -> None:
+    server = serve(bundles["table"], "--open")
+    for _ in range(20):
+        with socket.create_connection((server.host, server.port)) as connection:
+            connection.sendall(b"\x00\x01 neither method nor path\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+    assert len(_lines(server)) == 1  # where it listens
+    assert server.post("/v1/predict", ROW)[0] == 200
 
 
 def test_a_bundle_that_took_anothers_place_is_served_when_the_server_is_told(serve: Serve, tmp_path: Path) -> None:
