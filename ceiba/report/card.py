@@ -8,7 +8,7 @@ from ceiba import __version__
 from ceiba.metrics import METRICS
 from ceiba.report.run_sections import cautions
 from ceiba.report.sections import KINDS, figure_rows
-from ceiba.report.verdict import Report, main_split, verdicts
+from ceiba.report.verdict import Report, main_split, rows_text, verdicts
 from ceiba.report.wording import bytes_text, count_text, cut, percent_text, seconds_text
 
 MARKED = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -108,7 +108,7 @@ def figures(report: Report, split: str | None) -> list[str]:
     """Every figure of the last rows beside both baselines."""
     if split is None:
         return []
-    lines = [f"## Figures on the {plain(split)} rows", ""]
+    lines = [f"## Figures on the {plain(rows_text(split))}", ""]
     for output in report["metrics"][split]:
         models = report.get("baseline_models", {}).get(output, {})
         rows = [

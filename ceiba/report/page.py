@@ -11,7 +11,7 @@ from ceiba import __version__
 from ceiba.report.compression import compression_view
 from ceiba.report.run_sections import cautions, cost_view, data_rows, learning, sample_views, tiles
 from ceiba.report.sections import View, output_view
-from ceiba.report.verdict import Report, main_split, verdicts
+from ceiba.report.verdict import Report, main_split, rows_text, verdicts
 
 FOLDER = Path(__file__).parent
 
@@ -35,7 +35,7 @@ def page_view(report: Report) -> View:
     outputs = list(report["metrics"][split]) if split else []
     return {
         "title": str(report.get("title") or " and ".join(outputs) or "report"),
-        "split": split or "",
+        "rows_name": rows_text(split or ""),
         "verdicts": verdicts(report),
         "tiles": tiles(report, split),
         "outputs": [output_view(report, split, output) for output in outputs] if split else [],

@@ -9,7 +9,7 @@ from ceiba.metrics import METRICS
 from ceiba.report.plots import lines_plot
 from ceiba.report.sections import View
 from ceiba.report.strips import histogram_strip, phase_bar
-from ceiba.report.verdict import Report, main_metric
+from ceiba.report.verdict import Report, main_metric, rows_text
 from ceiba.report.wording import (
     bytes_text,
     cell_text,
@@ -41,7 +41,7 @@ def tiles(report: Report, split: str | None) -> list[View]:
     rows |= report.get("data", {}).get("rows", {})
     if rows:
         others = " · ".join(f"{count_text(count)} {name}" for name, count in rows.items() if name != split)
-        found.append({"title": f"{split} rows", "value": count_text(rows.get(split or "", 0)), "note": others})
+        found.append({"title": rows_text(split or ""), "value": count_text(rows.get(split or "", 0)), "note": others})
     if "parameters" in cost:
         found.append({"title": "Parameters", "value": large_count_text(cost["parameters"]), "note": ""})
     if "seconds" in cost:

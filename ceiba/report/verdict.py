@@ -60,12 +60,15 @@ def verdict(report: Report, split: str, output: str) -> Verdict:
     rows = counts.get("rows", 0) - counts.get("without_truth", {}).get(output, 0)
     title = metric.title[0].lower() + metric.title[1:] if metric.title[1:2].islower() else metric.title
     claim = f"The model answers {output} with {title} {value_text(figure)} {interval_text(figure)}"
-    claim += f" on {count_text(rows)} {split} rows" if rows else f" on the {split} rows"
+    claim += f" on {count_text(rows)} {rows_text(split)}" if rows else f" on the {rows_text(split)}"
     baselines = report.get("baselines", {}).get(split, {}).get(output, {})
     constant, quick = (baselines.get(kind, {}).get(name) for kind in ("constant", "quick"))
     compared = report.get("compared", {}).get(split, {}).get(output, {})
-    if constant is not None and standing_of(figure, constant, compared.get("constant"), name) != "better":
-        text = f"an answer that never looks reaches {value_text(constant)}: nothing has been learnt"
+    beside = None if constant is None else standing_of(figure, constant, compared.get("constant"), name)
+    if beside not in (None, "better"):
+        ahead = beside == "even" and is_better(figure["value"], constant["value"], name)
+        said = "no clear difference" if ahead else "nothing has been learnt"
+        text = f"an answer that never looks reaches {value_text(constant)}: {said}"
         return Verdict(output, claim, text, "useless")
     if quick is None:
         text = f"an answer that never looks reaches {value_text(constant)}" if constant else ""
@@ -77,6 +80,16 @@ def verdict(report: Report, split: str, output: str) -> Verdict:
 
 
 SAID = {"better": "the model wins", "even": "no clear difference", "worse": "the baseline wins here"}
+
+
+def rows_text(split: str) -> str:
+    """`test rows`; of folds, in which every row is held out once, `held-out rows`."""
+    return "held-out rows" if split == "folds" else f"{split} rows"
+
+
+def is_better(value: float, other: float, name: str) -> bool:
+    """Whether a figure is on the better side of another."""
+    return value > other if METRICS[name].better == "higher" else value < other
 
 
 def short_model(text: str) -> str:

@@ -53,9 +53,7 @@ def over_runs(reports: Sequence[dict[str, Any]], split: str, shown: str, what: s
     """
     measured = [report["metrics"][split] for report in reports]
     baselines = [report["baselines"].get(split, {}) for report in reports]
-    merged: dict[str, Any] = {
-        name: {} for name in ("confusion", "classes", "calibration", "curves", "slices", "compared")
-    } | {
+    merged: dict[str, Any] = {name: {} for name in ("confusion", "classes", "calibration", "curves", "slices")} | {
         "metrics": {shown: {output: _means([one[output] for one in measured]) for output in measured[0]}},
         "baselines": {
             shown: {
@@ -63,6 +61,7 @@ def over_runs(reports: Sequence[dict[str, Any]], split: str, shown: str, what: s
                 for output in baselines[0]
             }
         },
+        "compared": {shown: _differences([report["compared"].get(split, {}) for report in reports])},
         "outputs": reports[0]["outputs"],
         "baseline_models": reports[0].get("baseline_models", {}),
         what: [{"metrics": one, "baselines": baseline} for one, baseline in zip(measured, baselines, strict=True)],
@@ -75,6 +74,17 @@ def over_runs(reports: Sequence[dict[str, Any]], split: str, shown: str, what: s
         f"figures are means over {len(reports)} {what}, with 95 % intervals of the mean (Student's t)"
     )
     return merged
+
+
+def _differences(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of each output and baseline, the mean over the runs of what the model is better or worse by."""
+    return {
+        output: {
+            name: {"metric": one["metric"], **_mean([run[output][name]["value"] for run in runs])}
+            for name, one in found.items() if all(name in run.get(output, {}) for run in runs)
+        }
+        for output, found in runs[0].items()
+    }  # fmt: skip
 
 
 def _means(runs: list[dict[str, Any]]) -> dict[str, Any]:

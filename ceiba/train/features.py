@@ -74,5 +74,5 @@ def identity_of(network: nn.Module) -> str:
     found = hashlib.sha256(repr(network).encode())
     for name, value in (*network.named_parameters(), *network.named_buffers()):
         found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()

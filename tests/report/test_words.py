@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ceiba.answers import ANSWERS
-from ceiba.report import card
+from ceiba.report import card, render_html
 from ceiba.report.sections import KINDS
 from ceiba.report.svg import tick_texts, ticks
 from ceiba.report.verdict import verdicts
@@ -105,6 +105,25 @@ def test_the_verdict_follows_the_paired_difference(
     (one,) = verdicts(small(model, quick, constant, paired, metric))
     assert one.standing == standing
     assert "on 90 test rows" in one.sentence
+
+
+@pytest.mark.parametrize(("model", "said"), [(0.52, "no clear difference"), (0.49, "nothing has been learnt")])
+def test_a_model_within_chance_of_a_constant_answer_is_said_to_be_that(model: float, said: str) -> None:
+    report = small(model, 0.5, 0.5, None, "accuracy")
+    report["metrics"]["test"]["y"]["accuracy"] = figure(model, 0.1)
+    (one,) = verdicts(report)
+    assert one.standing == "useless"
+    assert one.comparison.endswith(said)
+
+
+def test_rows_of_folds_are_held_out_rows() -> None:
+    report = small(0.9, 0.8, 0.5, None, "accuracy")
+    for part in ("metrics", "baselines", "compared", "rows"):
+        report[part]["folds"] = report[part].pop("test")
+    (one,) = verdicts(report)
+    assert "on 90 held-out rows" in one.sentence
+    assert "folds rows" not in render_html(report).replace("Folds", "folds")
+    assert "## Figures on the held-out rows" in card(report)
 
 
 def test_the_card_tells_what_data_figures_limits_cost_and_use(report: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ def study(out: str = "study", resume: bool = False, *more: str) -> Study:
 
 @pytest.mark.usefixtures("desk")
 def test_figures_are_means_over_seeds_with_their_interval() -> None:
-    found = study()
+    found = study("study", False, "evaluate.baselines=true")
     runs = [json.loads(Path(f"study/seed-{seed}/bundle/report.json").read_text()) for seed in (5, 6, 7)]
     for name in ("log_loss", "roc_auc"):
         values = [run["metrics"]["test"]["rich"][name]["value"] for run in runs]
@@ -33,6 +33,12 @@ def test_figures_are_means_over_seeds_with_their_interval() -> None:
         assert figure["value"] == pytest.approx(fmean(values))
         assert figure["high"] - figure["value"] == pytest.approx(half)
         assert figure["value"] - figure["low"] == pytest.approx(half)
+    differences = [run["compared"]["test"]["rich"]["constant"] for run in runs]
+    both = found.report["compared"]["test"]["rich"]["constant"]
+    assert both["metric"] == differences[0]["metric"]
+    assert both["value"] == pytest.approx(fmean(one["value"] for one in differences))
+    half = STUDENT_95_OF_THREE * stdev(one["value"] for one in differences) / 3**0.5
+    assert both["high"] - both["value"] == pytest.approx(half)
     assert found.report == json.loads(Path("study/report.json").read_text())
     assert "means over 3 seeds" in found.report["notes"][-1]
     assert "<html" in found.page.read_text()
