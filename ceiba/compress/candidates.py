@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ceiba.base.errors import CeibaError
+from ceiba.base.errors import CeibaError, Stopped
 from ceiba.compress.narrow import narrowed
 from ceiba.compress.retrain import Workshop, sparse_masks
 from ceiba.compress.smaller import BFLOAT16, dynamic_int8, half, static_int8, stored_int8
@@ -45,9 +45,11 @@ Way = Callable[[Material], Iterator[Candidate]]
 
 
 def tried(name: str, how: str, make: Callable[[], bytes], is_rounded: bool = False) -> Candidate:
-    """A candidate, or what went wrong with it; one that fails does not end the search."""
+    """A candidate, or what went wrong with it: one that fails does not end the search, a signal does."""
     try:
         return Candidate(name, how, make(), is_rounded=is_rounded)
+    except Stopped:
+        raise
     except CeibaError as error:
         return Candidate(name, how, failed=str(error))
     except Exception as error:  # the quantizer's own, which have no common base

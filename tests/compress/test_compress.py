@@ -9,8 +9,10 @@ import torch
 from networks import TABLE, parts_of
 
 import ceiba
+from ceiba.base.errors import Stopped
 from ceiba.bundle import open_bundle
 from ceiba.cli import main
+from ceiba.compress.candidates import tried
 from ceiba.compress.retrain import held_at_zero, sparse_masks
 from ceiba.encoders import ENCODERS
 from ceiba.heads import HEADS, OutputLayout
@@ -141,3 +143,11 @@ def test_the_least_weights_go_and_stay_away() -> None:
         if name in masks:
             assert (weight[masks[name] == 0] == 0).all()
             assert (weight[masks[name] == 1] != 0).all()
+
+
+def test_a_training_that_is_stopped_ends_the_search() -> None:
+    def stopped() -> bytes:
+        raise Stopped("Stopped at step 3", None, "Go on with --resume", 143)
+
+    with pytest.raises(Stopped):
+        tried("pruned to 50%", "half of it", stopped)
