@@ -1,7 +1,7 @@
 """Whether a server that is left alone for long stays as it was: random bytes, then load with new versions under it.
 
 Run: python bench/serving/soak.py BUNDLE ROWS.jsonl [--bytes-s 600] [--load-s 1800] [--rate 50] [--reload-s 60]
-Memory is the proportional set size of the owner and its workers. A valid request after each second of random bytes must
+Memory is what the owner and its workers have of their own. A valid request after each second of random bytes must
 be answered; under load every answer must be the one that its row had at first, whichever version gave it.
 """
 
@@ -54,11 +54,11 @@ class Server:
         return [own, *map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split())]
 
     def memory_mb(self) -> float:
-        """Proportional set size of all processes."""
+        """Own memory of all processes; pages of libraries, which count more when no other process has them, left out."""
         total = 0
         for process in self.processes():
             rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-            total += int(re.search(r"^Pss: +(\d+)", rollup, re.MULTILINE)[1])  # type: ignore[index]
+            total += sum(map(int, re.findall(r"^Pss_(?:Anon|Shmem): +(\d+)", rollup, re.MULTILINE)))
         return total / 1024
 
     async def ask(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], body: bytes) -> tuple[int, bytes]:
