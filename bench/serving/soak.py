@@ -54,7 +54,7 @@ class Server:
         return [own, *map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split())]
 
     def memory_mb(self) -> float:
-        """Own memory of all processes; pages of libraries, which count more when no other process has them, left out."""
+        """Memory of all processes of their own: without libraries, which weigh more when no other process has them."""
         total = 0
         for process in self.processes():
             rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
