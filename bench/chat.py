@@ -109,8 +109,8 @@ def written(bundle: Bundle, count: int) -> dict[str, float]:
     messages = [generator.chat([{"role": "user", "content": prompt}]) for prompt, _, _ in asked]
     options = [GenerateOptions(max_tokens=MOST_TOKENS, temperature=1.0, seed=place) for place in range(count)]
     found = generator.generate_each(messages, options)
-    if generator.template is not None:
-        generator.template.close()
+    if (template := generator.voice(None).template) is not None:
+        template.close()
     texts = [one.text.strip() for one in found]
     whole = [one.finish == "stop" and text[1:] in TONES.values() for one, text in zip(found, texts, strict=True)]
     return {

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ceiba.adapt.new_tokens import weights_with_new_tokens
-from ceiba.adapt.origin import Origin, text_slots
+from ceiba.adapt.origin import Origin, language_head, text_slots
 from ceiba.adapt.spec import FullSpec, LoraSpec
 from ceiba.base.errors import RecipeError, listed
 from ceiba.layers import Transformer
@@ -27,7 +27,7 @@ def begin(model: Model, origin: Origin, spec: Any) -> None:
         freeze(model, spec)
         model.lr_factors = lr_factors(model, spec.layer_decay)
     else:
-        keep(model, {name for name in taken if not name.startswith("heads.")})
+        keep(model, {name for name in taken if not name.startswith(trained_heads(model, spec))})
     if isinstance(spec, LoraSpec):
         add_lora(model, spec)
         if spec.adapter is not None:
@@ -35,6 +35,13 @@ def begin(model: Model, origin: Origin, spec: Any) -> None:
         model.edits.append(spec.model_dump(mode="json", include=set(LoraOptions.model_fields)))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RecipeError("adapt must leave something to train", spec.type, "Freeze less")
+
+
+def trained_heads(model: Model, spec: Any) -> tuple[str, ...]:
+    """The beginnings of the names of heads that are trained although they come from the origin: under LoRA all but a
+    language model's, whose last matrix is as large as a table of token vectors, and stays with those who share it."""
+    own = language_head(model) if isinstance(spec, LoraSpec) else None
+    return tuple(f"heads.{slot}." for name, slot in model.head_slots.items() if name != own)
 
 
 def placed(model: Model, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> int:
             messages = list(start)
             continue
         messages.append({"role": "user", "content": line})
-        messages = fitting(generator, messages, len(start))
+        messages = fitting(generator, messages, len(start), options.adapter)
         answer = ""
-        for piece in generator.stream(generator.chat(messages), **chat_options(generator, options)):
+        for piece in generator.stream(generator.chat(messages, options.adapter), **chat_options(generator, options)):
             print(piece.text, end="", flush=True)
             answer += piece.text
         print()
@@ -53,9 +53,15 @@ def lines() -> Any:
             yield line.strip()
 
 
-def fitting(generator: Any, messages: list[dict[str, str]], first: int) -> list[dict[str, str]]:
+def fitting(
+    generator: Any, messages: list[dict[str, str]], first: int, adapter: str | None = None
+) -> list[dict[str, str]]:
     """The messages without the oldest ones, so that prompt and answer fit the context; the last one always stays."""
-    while len(messages) > first + 1 and generator.count(generator.chat(messages)) + LEAST_ANSWER > generator.context:
+
+    def length() -> int:
+        return int(generator.count(generator.chat(messages, adapter)))
+
+    while len(messages) > first + 1 and length() + LEAST_ANSWER > generator.context:
         messages = [*messages[:first], *messages[first + 2 :]]
     return messages
 
@@ -63,6 +69,6 @@ def fitting(generator: Any, messages: list[dict[str, str]], first: int) -> list[
 def chat_options(generator: Any, options: Any) -> dict[str, Any]:
     """The options; a model that has no template must also be stopped where it writes on for the other side."""
     found: dict[str, Any] = options.model_dump()
-    if generator.template is None:
+    if generator.voice(options.adapter).template is None:
         found["stop"] = (*found["stop"], *resolve("ceiba.generate.chat:plain_stop")())
     return found

@@ -13,8 +13,8 @@ from ceiba.base.errors import InputError
 from ceiba.base.files import write_stream
 from ceiba.bundle import open_bundle
 from ceiba.cli import resolve
-from ceiba.cli.opening import bundle_folder
-from ceiba.cli.words import Words, finish, words
+from ceiba.cli.opening import adapter_reader, bundle_folder
+from ceiba.cli.words import Words, beside, finish, named_folders, words
 
 OPTIONS: dict[str, tuple[type, str]] = {
     "max_tokens": (int, "tokens written at most (default 128)"),
@@ -46,6 +46,8 @@ def writing(parser: Words) -> None:
     )  # fmt: skip
     parser.add_argument("--json-schema", metavar="FILE", help="write a JSON value of this schema and nothing else")
     parser.add_argument("--draft", metavar="BUNDLE", help="a small model of the same tokens that proposes tokens")
+    beside(parser)
+    parser.add_argument("--use", metavar="NAME", help="the adapter that writes (without it: the model alone)")
 
 
 def read_schema(path: Path) -> Any:
@@ -60,18 +62,20 @@ def read_schema(path: Path) -> Any:
 
 
 def opened(given: Namespace, rows: int) -> Any:
-    """The Generator of the bundle that was named, with its draft."""
+    """The Generator of the bundle that was named, with its draft and its adapters."""
     open_generator = resolve("ceiba.generate:open_generator")
     draft = None
     if given.draft is not None:
         draft = open_generator(open_bundle(bundle_folder(given.draft)), 1, given.weights)
-    return open_generator(open_bundle(bundle_folder(given.bundle)), rows, given.weights, draft)
+    bundle = open_bundle(bundle_folder(given.bundle))
+    return open_generator(bundle, rows, given.weights, draft, adapter_reader(bundle, named_folders(given.adapters)))
 
 
 def chosen(given: Namespace) -> dict[str, Any]:
     """The options that were given."""
     found = {name: getattr(given, name) for name in OPTIONS if getattr(given, name) is not None}
     found |= {"stop": tuple(given.stop)} if given.stop else {}
+    found |= {} if given.use is None else {"adapter": given.use}
     found |= {} if given.json_schema is None else {"json_schema": read_schema(Path(given.json_schema))}
     return found | ({"ignore_end": True} if given.ignore_end else {})
 

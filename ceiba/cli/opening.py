@@ -1,8 +1,8 @@
 """Opening a bundle as something that answers, through the lightest runtime that can."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,44 @@ BACKENDS = {"onnx": "ceiba.predict:open_onnx", "torch": "ceiba.model:open_backen
 
 
 def open_model(
-    folder: str | Path, files: str | None = None, trust: str | Path | None = None, unlock: str | None = None
+    folder: str | Path,
+    files: str | None = None,
+    trust: str | Path | None = None,
+    unlock: str | None = None,
+    adapters: Mapping[str, str | Path] | None = None,
 ) -> Predictor:
     """A bundle (or the run folder that holds one) → its Predictor; `files`: where the files are that its rows name.
 
-    `trust` is a file of keys, one of which must have signed it; `unlock` names the key of an encrypted one.
+    `trust` is a file of keys, one of which must have signed it; `unlock` names the key of an encrypted one. `adapters`
+    are bundles that were adapted from this language model by LoRA, or folders of peft's, by the name that a text asks
+    for.
 
-    Raises: BundleError if the bundle is damaged or unknown; MissingPackage if its runtime is not installed.
+    Raises: BundleError if the bundle is damaged or unknown, or an adapter is not of it; MissingPackage if its runtime
+        is not installed.
     """
-    bundle = open_bundle(bundle_folder(folder), None if trust is None else Path(trust), unlock)
+    keys = None if trust is None else Path(trust)
+    bundle = open_bundle(bundle_folder(folder), keys, unlock)
+    read = adapter_reader(bundle, adapters or {}, keys)
     predictor = Predictor.from_bundle(bundle, _backend(bundle, 0))
     if writes(bundle):
-        predictor = replace(WritingPredictor.from_bundle(bundle, predictor.backend), bundle=bundle)
+        writing = replace(WritingPredictor.from_bundle(bundle, predictor.backend), bundle=bundle, read=read)
+        _ = None if read is None else writing.generator  # a wrong adapter is told now
+        predictor = writing
     if files is None:
         return predictor
     return replace(predictor, reading=predictor.reading.model_copy(update={"files": files}))
 
 
 def open_served(
-    folder: Path, threads: int, trust: Path | None = None, unlock: str | None = None, device: str = "cpu"
+    folder: Path,
+    threads: int,
+    adapters: Mapping[str, Path],
+    trust: Path | None = None,
+    unlock: str | None = None,
+    device: str = "cpu",
 ) -> tuple[Bundle, Predictor, Any]:
     """A bundle, its Predictor, whose exported model computes a batch in `threads` (0 = one a core) or on a device, and,
-    for a language model, the engine that writes.
+    for a language model, the engine that writes, with the adapters beside it.
 
     Raises: as `open_model` does; InputError for a device where there is no exported model.
     """
@@ -47,8 +63,21 @@ def open_served(
     if device != "cpu" and not bundle.has_onnx:
         raise InputError(f"--device {device} is for exported models", f"{folder}, which is none",
                          f"Run: ceiba export {folder} --to onnx")  # fmt: skip
-    writer = resolve("ceiba.generate:open_generator")(bundle).engine() if writes(bundle) else None
+    read = adapter_reader(bundle, adapters, trust)
+    writer = resolve("ceiba.generate:open_generator")(bundle, adapters=read).engine() if writes(bundle) else None
     return bundle, Predictor.from_bundle(bundle, _backend(bundle, threads, device)), writer
+
+
+def adapter_reader(bundle: Bundle, adapters: Mapping[str, str | Path], trust: Path | None = None) -> Any:
+    """What reads the adapters of a language model once it is opened; None where there are none.
+
+    Raises: BundleError for adapters of what is no language model.
+    """
+    if not adapters:
+        return None
+    if not writes(bundle):
+        raise BundleError(f"{bundle.folder} must be a language model to have adapters", None, "Name theirs")
+    return partial(resolve("ceiba.adapt:read_adapters"), dict(adapters), bundle, trust)
 
 
 def _backend(bundle: Bundle, threads: int, device: str = "cpu") -> Backend:
@@ -77,11 +106,13 @@ class WritingPredictor(Predictor):
     """The Predictor of a language model, which also writes."""
 
     bundle: Bundle | None = None
+    read: Any = field(default=None, repr=False)
+    """What reads the adapters beside it."""
 
     @cached_property
     def generator(self) -> Any:
         """What writes, its weights in the form that is measured to be fastest."""
-        return resolve("ceiba.generate:open_generator")(self.bundle)
+        return resolve("ceiba.generate:open_generator")(self.bundle, adapters=self.read)
 
     def generate(self, prompt: str | Sequence[str], **options: Any) -> Any:
         """Continue a prompt or several; the options are those of `GenerateOptions`.

@@ -8,7 +8,7 @@ from typing import Any
 
 from ceiba.base.errors import InputError
 from ceiba.cli import resolve
-from ceiba.cli.words import Words, finish, words
+from ceiba.cli.words import Words, beside, finish, named_folders, words
 
 LOG_MODE = 0o600
 
@@ -27,6 +27,7 @@ def _words() -> Words:
     parser.add_argument(
         "models", nargs="+", metavar="[NAME=]BUNDLE", help="a bundle, a run, or a folder of versions 1, 2, ..."
     )
+    beside(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000); 0 takes a free one")
     parser.add_argument(
@@ -77,8 +78,10 @@ def _settings(given: Any) -> dict[str, Any]:
     batching = {"rows": given.batch_rows, "wait_ms": given.wait_ms}
     if given.clients is not None and given.tls is None:
         raise InputError("--clients must go with --tls", "no --tls", "Name a certificate and its key")
+    models = _models(given.models)
     return settings | {
-        "models": _models(given.models),
+        "models": models,
+        "adapters": named_folders(given.adapters, models),
         "is_open": given.open,
         "canary_share": given.canary,
         "batching": {name: value for name, value in batching.items() if value is not None},

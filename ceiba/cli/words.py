@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ceiba.base.errors import InputError
@@ -28,6 +29,30 @@ def settable(parser: Words, example: str) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help=f"override a key of the recipe, e.g. {example}"
     )
+
+
+def beside(parser: Words) -> None:
+    """Adapters beside a language model."""
+    parser.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME=FOLDER", dest="adapters",
+        help="a bundle that was adapted from it by LoRA, or a folder of peft's; chosen by NAME (repeatable)",
+    )  # fmt: skip
+
+
+def named_folders(words: list[str], taken: Collection[str] = ()) -> dict[str, Path]:
+    """NAME=FOLDER of each adapter.
+
+    Raises: InputError for another form, or a name that is taken.
+    """
+    found: dict[str, Path] = {}
+    for word in words:
+        name, _, folder = word.partition("=")
+        if not folder or not name or any(sign in name for sign in "/:?#") or len(name) > 200:
+            raise InputError("--adapter must be NAME=FOLDER, without / : ? # in the name", f"'{word}'")
+        if name in found or name in taken:
+            raise InputError("each adapter must have a name of its own", f"'{name}' twice", "Name it otherwise")
+        found[name] = Path(folder)
+    return found
 
 
 def finish(as_json: bool, figures: Mapping[str, Any]) -> int:

@@ -49,6 +49,14 @@ def export_peft(bundle: Bundle, out: Path) -> dict[str, Any]:
     return {"base": base, "parameters": sum(one.numel() for one in tensors.values()), "left_out": left}
 
 
+def family_of_base(bundle: Bundle, model: Model) -> tuple[Family, Network]:
+    """The family and the network of a bundle that adapters are for.
+
+    Raises: BundleError for a network that no family has.
+    """
+    return _family(bundle, model, _base(bundle)[1])
+
+
 def _base(bundle: Bundle) -> tuple[str, Path | None]:
     """What the bundle began with, as its recipe calls it, and that folder where it is at hand."""
     recipe, _ = read_yaml(bundle.recipe_text, "recipe.yaml")

@@ -60,7 +60,8 @@ class Batch:
 
     def _admit(self, requests: Sequence[Request]) -> None:
         """Read what the requests hold and write their next token."""
-        logits = self.decoder.admit([kept_ids(request, self.decoder.context) for request in requests])
+        prompts = [kept_ids(request, self.decoder.context) for request in requests]
+        logits = self.decoder.admit(prompts, [request.options.adapter for request in requests])
         self.active += requests
         write(requests, logits)
         self._leave()

@@ -34,7 +34,7 @@ def search(decoder: Decoder, request: Request) -> list[Beam]:
     """
     options = request.options
     count, penalty = options.beams, options.length_penalty
-    logits = decoder.admit([request.prompt])
+    logits = decoder.admit([request.prompt], [options.adapter])
     beams, done = [Beam((), 0.0)], list[Beam]()
     for length in range(1, min(options.max_tokens, decoder.context - len(request.prompt) + 1) + 1):
         scores = logits.double().log_softmax(1)

@@ -2,7 +2,7 @@
 of the next, rows leave."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from ceiba.encoders.text_transformer import TextTransformer
 from ceiba.generate.cache import Cache, PromptMemory
 from ceiba.layers import Tokens
 from ceiba.model import Model
+from ceiba.surgery.adapters import Adapted, Pairs
 from ceiba.trunks.transformer import TransformerTrunk
 
 PROMPT_TOKENS = 4096
@@ -26,14 +27,28 @@ class Decoder(ABC):
     max_rows: int
     """Rows at most."""
 
+    def __init__(
+        self, model: Model, output: str, context: int, max_rows: int, adapters: Mapping[str, Pairs] | None = None
+    ):
+        self.adapted = Adapted(model.eval(), adapters or {})
+        assert isinstance(self.adapted.module, Model)
+        self.model, self.output, self.part = self.adapted.module, output, f"{model.groups[0]}.ids"
+        self.context, self.max_rows = context, max_rows
+        self.device = next(model.parameters()).device
+        self.adapters: list[str | None] = []
+        """The adapter of each row."""
+
     @property
     @abstractmethod
     def lengths(self) -> list[int]:
         """Tokens that each row holds."""
 
     @abstractmethod
-    def admit(self, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
-        """Prompts become rows behind those that are there; the logits of what follows each."""
+    def admit(
+        self, prompts: Sequence[Sequence[int]], adapters: Sequence[str | None] | None = None
+    ) -> Float[Tensor, "batch vocab"]:
+        """Prompts become rows behind those that are there, each with an adapter or none; the logits of what follows
+        each."""
 
     @abstractmethod
     def step(self, ids: Sequence[Sequence[int]]) -> Float[Tensor, "batch new vocab"]:
@@ -51,12 +66,12 @@ class Decoder(ABC):
 class CachedDecoder(Decoder):
     """A causal Transformer whose keys and values are kept."""
 
-    def __init__(self, model: Model, output: str, context: int, max_rows: int):
+    def __init__(
+        self, model: Model, output: str, context: int, max_rows: int, adapters: Mapping[str, Pairs] | None = None
+    ):
+        super().__init__(model, output, context, max_rows, adapters)
         trunk = model.trunk
         assert isinstance(trunk, TransformerTrunk)
-        self.model, self.output, self.part = model.eval(), output, f"{model.groups[0]}.ids"
-        self.context, self.max_rows = context, max_rows
-        self.device = next(model.parameters()).device
         self.options = trunk.transformer.options
         self.cache = Cache(self.options.layers, max_rows, context, self.options.window, self.device)
 
@@ -65,9 +80,14 @@ class CachedDecoder(Decoder):
         return self.cache.lengths
 
     @torch.inference_mode()
-    def admit(self, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
-        found = []
+    def admit(
+        self, prompts: Sequence[Sequence[int]], adapters: Sequence[str | None] | None = None
+    ) -> Float[Tensor, "batch vocab"]:
+        found, start = [], len(self.adapters)
+        self.adapters += adapters or [None] * len(prompts)
         for group in passes(prompts):
+            start, first = start + len(group), start
+            self.adapted.choose(self.adapters[first:start])
             lengths = [len(prompt) for prompt in group]
             memory = PromptMemory(self.options.layers, len(group), max(lengths), self.options.window, self.device)
             tokens = self.model.tokens({self.part: self._padded(group)}, memory)
@@ -80,12 +100,14 @@ class CachedDecoder(Decoder):
     @torch.inference_mode()
     def step(self, ids: Sequence[Sequence[int]]) -> Float[Tensor, "batch new vocab"]:
         given = torch.tensor(ids, device=self.device)
+        self.adapted.choose(self.adapters)
         self.cache.begin(given.shape[1])
         tokens = self.model.tokens({self.part: given}, self.cache)
         self.cache.advance(given.shape[1])
         return self._logits(tokens.values)
 
     def keep(self, order: Sequence[int]) -> None:
+        self.adapters = [self.adapters[row] for row in order]
         with torch.inference_mode():
             self.cache.keep(order)
 
@@ -104,26 +126,32 @@ class CachedDecoder(Decoder):
 class RereadingDecoder(Decoder):
     """Any causal model, a recurrent one for instance: every step reads the whole rows again."""
 
-    def __init__(self, model: Model, output: str, context: int, max_rows: int):
-        self.model, self.output, self.part = model.eval(), output, f"{model.groups[0]}.ids"
-        self.context, self.max_rows = context, max_rows
-        self.device = next(model.parameters()).device
+    def __init__(
+        self, model: Model, output: str, context: int, max_rows: int, adapters: Mapping[str, Pairs] | None = None
+    ):
+        super().__init__(model, output, context, max_rows, adapters)
         self.rows: list[list[int]] = []
 
     @property
     def lengths(self) -> list[int]:
         return [len(row) for row in self.rows]
 
-    def admit(self, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "batch vocab"]:
+    def admit(
+        self, prompts: Sequence[Sequence[int]], adapters: Sequence[str | None] | None = None
+    ) -> Float[Tensor, "batch vocab"]:
         self.rows += [list(prompt) for prompt in prompts]
+        self.adapters += adapters or [None] * len(prompts)
+        self.adapted.choose(self.adapters[-len(prompts) :])
         return self._read(self.rows[-len(prompts) :], 1)[:, 0]
 
     def step(self, ids: Sequence[Sequence[int]]) -> Float[Tensor, "batch new vocab"]:
         for row, new in zip(self.rows, ids, strict=True):
             row.extend(new)
+        self.adapted.choose(self.adapters)
         return self._read(self.rows, len(ids[0]))
 
     def keep(self, order: Sequence[int]) -> None:
+        self.adapters = [self.adapters[row] for row in order]
         self.rows = [list(self.rows[row]) for row in order]
 
     def forget(self, count: int) -> None:
@@ -149,10 +177,12 @@ def passes(prompts: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
     return found
 
 
-def open_decoder(model: Model, output: str, context: int, max_rows: int) -> Decoder:
-    """The fastest way to decode with a model."""
+def open_decoder(
+    model: Model, output: str, context: int, max_rows: int, adapters: Mapping[str, Pairs] | None = None
+) -> Decoder:
+    """The fastest way to decode with a model, and with the adapters beside it."""
     kind = CachedDecoder if _keeps_keys(model) else RereadingDecoder
-    return kind(model, output, context, max_rows)
+    return kind(model, output, context, max_rows, adapters)
 
 
 def _keeps_keys(model: Model) -> bool:

@@ -65,7 +65,7 @@ class Source(Protocol):
     def count(self, prompt: str | list[int]) -> int:
         """The tokens of a prompt."""
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> str | list[int]:
+    def chat(self, messages: Sequence[Mapping[str, str]], adapter: str | None = None) -> str | list[int]:
         """The prompt of a chat."""
 
 
@@ -102,6 +102,10 @@ class Engine:
         self._arrived.put(stream.request)
         return stream
 
+    def by(self, adapter: str) -> "Adapting":
+        """The same engine for those who write by an adapter alone."""
+        return Adapting(self, adapter)
+
     @property
     def num_waiting(self) -> int:
         """Requests that are not yet being written."""
@@ -125,6 +129,22 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Adapting:
+    """An engine as those see it whose texts are all written by one adapter."""
+
+    def __init__(self, engine: Engine, adapter: str):
+        self.engine, self.adapter = engine, adapter
+        self.context, self.count = engine.context, engine.count
+
+    def submit(self, prompt: Any, options: Mapping[str, Any], deliver: Deliver | None = None) -> Stream:
+        """As `Engine.submit`."""
+        return self.engine.submit(prompt, {**options, "adapter": self.adapter}, deliver)
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> str | list[int]:
+        """As `Generator.chat`."""
+        return self.engine.chat(messages, self.adapter)
 
 
 def _run(batch: Batch | Speculation, arrived: "queue.SimpleQueue[Request | None]") -> None:

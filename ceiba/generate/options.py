@@ -14,6 +14,8 @@ MOST_STOPS, MOST_ALTERNATIVES = 16, 20
 class GenerateOptions(Spec):
     """How one text is continued. Rules act in this order: repetition penalty, temperature, top_k, top_p, min_p."""
 
+    adapter: str | None = None
+    """The adapter beside the model that writes the text, by name; null: the model alone."""
     max_tokens: int = Field(128, ge=0, le=1_000_000)
     """Tokens written at most."""
     temperature: float = Field(0.0, ge=0, le=100)

@@ -23,8 +23,10 @@ ACCEPT, GUESS = "accept", "guess"
 class Speculation:
     """Requests written one after another, each with the help of a draft model; used as a Batch is.
 
-    A greedy text is the one that the large model writes alone; a drawn one has the same distribution, whatever the
-    draft. Source: Leviathan et al. 2023, arXiv:2211.17192, algorithm 1.
+    A greedy text is the one that the large model writes alone, or with the adapter that was asked for; a drawn one has
+    the same distribution, whatever the draft, which has no adapters.
+
+    Source: Leviathan et al. 2023, arXiv:2211.17192, algorithm 1.
     """
 
     def __init__(self, decoder: Decoder, draft: Decoder):
@@ -71,7 +73,7 @@ class Speculation:
 
     def _read(self, request: Request) -> None:
         """Both models read what a request holds; its next token is written."""
-        logits = self.decoder.admit([kept_ids(request, self.decoder.context)])
+        logits = self.decoder.admit([kept_ids(request, self.decoder.context)], [request.options.adapter])
         self._read_draft(request)
         write([request], logits)
         self._unread = [token.id for token in request.tokens[-1:]]

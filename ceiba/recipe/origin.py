@@ -74,7 +74,9 @@ def with_head(one: OutputSpec, origin: Origin) -> OutputSpec:
         own = one.head.model_dump(exclude_unset=True)
         built = {name: value for name, value in origin.decoder.items() if name not in NO_DROPOUT}
         return one.model_copy(update={"head": type(one.head).model_validate({**built, **own})})
-    if origin.is_tied is None or "tied" not in type(one.head).model_fields or "tied" in one.head.model_fields_set:
+    if one.head is None or origin.is_tied is None:
+        return one
+    if "tied" not in type(one.head).model_fields or "tied" in one.head.model_fields_set:
         return one
     return one.model_copy(update={"head": one.head.model_copy(update={"tied": origin.is_tied})})
 

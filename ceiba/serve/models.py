@@ -4,9 +4,10 @@ import base64
 import io
 import random
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from ceiba.serve.drift import Drift
 from ceiba.serve.intake import Intake, fields_by_column
 from ceiba.serve.refusal import Refusal
 from ceiba.serve.routes import Route
-from ceiba.serve.writer import Writer
+from ceiba.serve.writer import Base, Writer
 
 
 @dataclass(eq=False)
@@ -38,6 +39,14 @@ class Served:
     """Writes text, where the model is a language model."""
     drift: Drift = field(default_factory=lambda: Drift(None))
     loaded: float = field(default_factory=time.time)
+    beside: dict[str, "Served"] = field(default_factory=dict)
+    """The adapters beside a language model, each as a model that only writes."""
+
+    def add_adapters(self, names: Iterable[str]) -> None:
+        """Serve a language model by adapters that it was opened with, too."""
+        for name in names:
+            writer = cast(Base, self.writer).by(name)
+            self.beside[name] = replace(self, name=name, table=None, queue=None, writer=writer, beside={})
 
     @property
     def intake(self) -> Intake:
@@ -80,6 +89,9 @@ class Models:
         self.routes: dict[str, Route] = {}
         self.states: dict[str, dict[int, tuple[str, str]]] = {}
         self.default: str | None = None
+        """The first model, which answers where none is named."""
+        self.adapters: tuple[str, ...] = ()
+        """Names of those that stand beside it."""
 
     @property
     def is_ready(self) -> bool:
@@ -95,9 +107,12 @@ class Models:
         """
         if name is None:
             name = self.default
+        if name in self.adapters:
+            return self.find(self.default, version, label).beside[name]
         route = self.routes.get(name or "")
         if name is None or route is None:
-            raise Refusal(404, f"No model is served under that name. Use one of: {', '.join(sorted(self.routes))}.")
+            known = ", ".join(sorted((*self.routes, *self.adapters)))
+            raise Refusal(404, f"No model is served under that name. Use one of: {known}.")
         if label is not None:
             version = route.labeled(label)
             if version is None:

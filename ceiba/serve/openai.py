@@ -127,11 +127,14 @@ def packed(vector: Sequence[float]) -> str:
 
 async def models(request: Request, service: Service, match: re.Match[str] | None) -> Reply:
     """What is served."""
-    return reply_json({"object": "list", "data": [shown(service, name) for name in service.models.routes]})
+    known = service.models
+    data = [shown(service, name) for name in known.routes]
+    data += [{**shown(service, name), "parent": known.default} for name in known.adapters]
+    return reply_json({"object": "list", "data": data})
 
 
 def shown(service: Service, name: str) -> dict[str, Any]:
-    """One model in the list."""
+    """One model in the list, or one adapter, which names the model it stands beside."""
     created = int(service.models.find(name).loaded)
     return {"id": name, "object": "model", "created": created, "owned_by": "ceiba"}
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ceiba.base.errors import CeibaError, InputError
+from ceiba.base.errors import CeibaError, InputError, listed
 from ceiba.serve import metric_files
 from ceiba.serve.keys import KeysInUse
 from ceiba.serve.limits import SharedRates
@@ -278,8 +278,10 @@ class Owner:
         link.listens, link.heard = True, time.monotonic()
         if not self.is_announced and all(one.listens for one in self.links.values()):
             self.is_announced = True
+            more = f" with {listed(self.plan.adapters)}" if self.plan.adapters else ""
             for name, route in self.versions.routes.items():
-                self.say(f"{name} version {route.stable} at {self.address}")
+                told = more if name == next(iter(self.plan.models)) else ""
+                self.say(f"{name} version {route.stable}{told} at {self.address}")
             if self.keys.shown is not None:
                 self.say(f"key for this run: {self.keys.shown}")
 

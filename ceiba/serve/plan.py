@@ -14,6 +14,8 @@ class Plan(Spec):
 
     models: dict[str, Path]
     """Name → a bundle, a run, or a folder of versions (1, 2, ...)."""
+    adapters: dict[str, Path] = Field(default_factory=dict)
+    """Name → an adapter beside the first of them, which must be a language model."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = 8000

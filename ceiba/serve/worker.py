@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -43,8 +43,8 @@ ENDPOINTS: list[Endpoint] = [
 """The endpoints of every protocol."""
 HANG_S = 30.0
 """A batch that computes for so long after its clients' time has passed hangs; the worker gives itself up."""
-Open = Callable[[Path, int], tuple[Bundle, Predictor | None, Writer | None]]
-"""(folder, threads of one batch) → a bundle, and what answers rows or writes text with it."""
+Open = Callable[[Path, int, Mapping[str, Path]], tuple[Bundle, Predictor | None, Writer | None]]
+"""(folder, threads of one batch, adapters beside it) → a bundle, and what answers rows or writes text with it."""
 
 
 class Worker:
@@ -148,7 +148,8 @@ class Worker:
         self.say({"done": message["id"]})
 
     def _open(self, name: str, version: int, path: Path) -> Served:
-        bundle, predictor, writer = self.open_model(path, self.plan.threads)
+        adapters = self.plan.adapters if name == next(iter(self.plan.models)) else {}
+        bundle, predictor, writer = self.open_model(path, self.plan.threads, adapters)
         if predictor is None:
             return Served(name, version, bundle, None, None, writer)
         intake = Intake(predictor, self.plan.missing, self.plan.extra)
@@ -160,6 +161,7 @@ class Worker:
         batcher = Batcher(intake, self.plan.batching, self.plan.limits.queue_rows, computed, drift.add)
         served = Served(name, version, bundle, intake, batcher, writer, drift)
         served.warm_up()
+        served.add_adapters(adapters)
         return served
 
     def _swap(self, message: dict[str, Any]) -> None:
@@ -170,7 +172,7 @@ class Worker:
             name: {int(one): (state[0], state[1]) for one, state in states.items()}
             for name, states in message["states"].items()
         }
-        models.default = message["default"]
+        models.default, models.adapters = message["default"], tuple(self.plan.adapters)
         for name, versions in list(models.loaded.items()):
             for version in [one for one in versions if one not in message["held"].get(name, [])]:
                 served = versions.pop(version)

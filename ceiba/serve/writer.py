@@ -51,6 +51,13 @@ class Writer(Protocol):
         """
 
 
+class Base(Writer, Protocol):
+    """A writer with adapters beside it."""
+
+    def by(self, adapter: str) -> Writer:
+        """Its texts by one of them."""
+
+
 @runtime_checkable
 class Embedder(Writer, Protocol):
     """A writer that also gives a text's vector."""

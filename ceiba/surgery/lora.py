@@ -70,24 +70,29 @@ def add_lora(module: nn.Module, options: LoraOptions) -> nn.Module:
     Raises: RecipeError if no layer is one of the targets.
     """
     found = 0
-    for block in [part for part in module.modules() if isinstance(part, TransformerBlock)]:
-        feed = block.feed_forward
-        for owner, key, layer, parts in (
-            (block.attention, "query_key_value", block.attention.query_key_value, attention_parts(block.attention)),
-            (block.attention, "out", block.attention.out, {"out": (0, size(block.attention.out, "out_features"))}),
-            (feed, "0", feed[0], inner_parts(feed)),
-            (feed, "3", feed[3], {"down": (0, size(feed[3], "out_features"))}),
-        ):
-            chosen: Parts = {name: rows for name, rows in parts.items() if name in options.targets}
-            if chosen:
-                inputs, outputs = size(layer, "in_features"), size(layer, "out_features")
-                setattr(owner, key, LoraLinear(layer, inputs, outputs, chosen, options))
-                found += len(chosen)
+    for path, layer, parts in list(block_layers(module)):
+        chosen: Parts = {name: rows for name, rows in parts.items() if name in options.targets}
+        if chosen:
+            owner, _, key = path.rpartition(".")
+            inputs, outputs = size(layer, "in_features"), size(layer, "out_features")
+            setattr(module.get_submodule(owner), key, LoraLinear(layer, inputs, outputs, chosen, options))
+            found += len(chosen)
     if not found:
         raise RecipeError(
             "LoRA needs Transformer blocks with one of its targets", list(options.targets), "Use adapt: full"
         )
     return module
+
+
+def block_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module, Parts]]:
+    """(path, layer, its rows by what they make) of every linear layer in a Transformer block."""
+    for path, block in module.named_modules():
+        if isinstance(block, TransformerBlock):
+            start, attention, feed = f"{path}." if path else "", block.attention, block.feed_forward
+            yield f"{start}attention.query_key_value", attention.query_key_value, attention_parts(attention)
+            yield f"{start}attention.out", attention.out, {"out": (0, size(attention.out, "out_features"))}
+            yield f"{start}feed_forward.0", feed[0], inner_parts(feed)
+            yield f"{start}feed_forward.3", feed[3], {"down": (0, size(feed[3], "out_features"))}
 
 
 def size(layer: nn.Module, name: str) -> int:

@@ -9,7 +9,6 @@ Source: int8: Dettmers et al. 2022, arXiv:2208.07339, section 2.1 (vector-wise);
 arXiv:2212.09720, section 2 (small blocks).
 """
 
-import copy
 import warnings
 from collections.abc import Callable
 from typing import Literal
@@ -17,6 +16,8 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from ceiba.surgery.replaced import replaced
 
 Weights = Literal["packed", "int8", "int4"]
 ACTIVATION_STEPS = 63
@@ -132,11 +133,8 @@ def pack(module: nn.Module, form: Weights) -> nn.Module:
     The module that was given is untouched, and shares with the new one whatever is not replaced. The new one answers;
     it cannot be trained or saved.
     """
-    if type(module) is nn.Linear:
-        return FORMS[form](module) if can_take(form, module) else module
-    changed = {name: pack(child, form) for name, child in module.named_children()}
-    if all(child is module.get_submodule(name) for name, child in changed.items()):
-        return module
-    copied = copy.copy(module)
-    copied._modules = {**module._modules, **changed}
-    return copied
+
+    def packed(path: str, part: nn.Module) -> nn.Module | None:
+        return FORMS[form](part) if type(part) is nn.Linear and can_take(form, part) else None
+
+    return replaced(module, packed)

@@ -166,6 +166,14 @@ def test_the_verb(
     assert "needs data" in capsys.readouterr().err
 
 
+def test_a_language_model_begins_a_classifier_on_the_command_line(
+    pretrained: Pretrained, news: dict[str, Any], tmp_path: Path
+) -> None:
+    words = ["adapt", str(pretrained("gpt2")), news["data"]["train"], "--target", "label", "--set", "train.epochs=1"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    assert open_bundle(tmp_path / "run").model["spec"]["heads"]["label"]["type"] != "next_token"
+
+
 @pytest.mark.filterwarnings("ignore")  # of transformers
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_an_adapted_bundle_opens_in_transformers(

@@ -15,6 +15,12 @@ outputs: {text: {type: text, tokenizer: character, max_tokens: 24, head: next_to
 model: {dim: 16, trunk: {type: transformer, layers: 1, heads: 2}}
 train: {epochs: 1, batch_rows: 16}
 """
+BIRDS = """from: run
+adapt: {type: lora, rank: 4, targets: [query, value, up, down]}
+data: {train: birds.tsv}
+outputs: {text: {type: text, max_tokens: 24, head: next_token}}
+train: {epochs: 2, batch_rows: 8, optimizer: {lr: 0.05}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +112,34 @@ def test_wrong_words_are_one_line(
     assert message in said
     assert len(said.strip().splitlines()) == 1
     assert not (folder / "never.jsonl").exists()
+
+
+def test_an_adapter_writes_where_it_is_asked_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "birds.tsv").write_text("text\tnumber\n" + "number on number on\t1\n" * 60)
+    (folder / "birds.yaml").write_text(BIRDS)
+    with chdir(folder):
+        assert main(["train", "birds.yaml", "--out", "birds"]) == 0
+        assert main(["adapt", "birds", "--merge", "--out", "merged"]) == 0
+    words = ("--prompt", "the ", "--max-tokens", "12")
+    beside = ("--adapter", "birds=birds")
+
+    def text(*given: str) -> object:
+        return asked(folder, capsys, "generate", *given, *words)[1]["texts"][0]["text"]  # type: ignore[index]
+
+    assert text("run", *beside, "--use", "birds") == text("merged") != text("run")
+    assert text("run", *beside) == text("run")
+    said = ("--message", "two", "--max-tokens", "8")
+    answers = [
+        asked(folder, capsys, "chat", *given, *said)[1]["messages"]
+        for given in (("run", *beside, "--use", "birds"), ("merged",), ("run",))
+    ]
+    assert answers[0] == answers[1] != answers[2]
+    for given, told in (
+        ((*beside, "--use", "bees"), "an adapter must be there under that name. Got 'bees'. Use one of: birds."),
+        (("--use", "birds"), "Open the model with it"),
+        (("--adapter", "birds"), "--adapter must be NAME=FOLDER"),
+        ((*beside, *beside), "each adapter must have a name of its own"),
+    ):
+        with chdir(folder):
+            assert main(["generate", "run", *given, *words]) == 2
+        assert told in capsys.readouterr().err

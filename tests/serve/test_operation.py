@@ -329,7 +329,7 @@ def test_a_sealed_bundle_is_served_and_another_is_not(serve: Serve, bundles: dic
 
 def test_a_device_is_for_exported_models() -> None:
     with pytest.raises(InputError, match=r"--device cuda is for exported models.*ceiba export"):
-        open_served(Path(__file__).parents[1] / "bundle/format-1/rows", 1, device="cuda")
+        open_served(Path(__file__).parents[1] / "bundle/format-1/rows", 1, {}, device="cuda")
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="it has the device")

@@ -81,8 +81,8 @@ class Echo:
 def work(plan: Any, *given: Any) -> None:
     """The worker of a server whose models all write."""
 
-    def open_model(folder: Path, threads: int) -> Any:
-        bundle, predictor, _ = resolve("ceiba.cli.opening:open_served")(folder, threads)
+    def open_model(folder: Path, threads: int, adapters: Any) -> Any:
+        bundle, predictor, _ = resolve("ceiba.cli.opening:open_served")(folder, threads, adapters)
         return (bundle, None, Echo()) if "homes" not in folder.name else (bundle, predictor, None)
 
     resolve("ceiba.serve.worker:work")(plan, open_model, *given)
