@@ -63,8 +63,8 @@ class AdaptedLinear(nn.Module):
             return out
         inner = F.linear(values, self.down)
         if self.hidden is not None:
-            inner = inner.masked_fill(self.hidden, 0)
-        return out + F.linear(inner, self.up)
+            inner.masked_fill_(self.hidden, 0)
+        return torch.addmm(out.flatten(0, -2), inner.flatten(0, -2), self.up.T).view(out.shape)
 
 
 class Adapted:

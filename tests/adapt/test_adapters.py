@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ceiba
+from ceiba.adapt import read_adapters
 from ceiba.base.errors import InputError
 from ceiba.bundle import open_bundle
 from ceiba.cli import main
@@ -90,6 +91,11 @@ def test_a_folder_of_peft_says_the_same(made: dict[str, Path], tmp_path: Path) -
         assert folders.generate(PROMPTS, adapter=name, **ASKED) == expected
     assert folders.generate(PROMPTS, **ASKED) == bundles.generate(PROMPTS, **ASKED)
 
+    base, generator = open_bundle(made["base"]), folders.generator
+    for folder, told in ((tmp_path / "loud", "must be a signed bundle"), (made["loud"], "must be signed")):
+        with pytest.raises(InputError, match=told):
+            read_adapters({"loud": folder}, base, tmp_path / "keys", generator.model, generator.field)
+
     weights = tmp_path / "loud/adapter_model.safetensors"
     tensors = load_file(weights)
     save_file({name: one[:, : one.shape[1] // 2].contiguous() if "lora_A" in name else one
@@ -144,6 +150,8 @@ def test_an_adapter_has_the_chats_that_it_learnt(made: dict[str, Path], tmp_path
     assert prompt == alone.chat(messages) != together.chat(messages)
     (found,) = together.generate_each([prompt], [read_options({**ASKED, "adapter": "chats"})])
     assert [found] == alone.generate_each([prompt], [read_options(ASKED)])
+    with together.engine() as engine:
+        assert engine.by("chats").chat(messages) == prompt
     assert found.finish == "stop", "it ends where an answer ends"
 
 
