@@ -92,7 +92,7 @@ def test_a_folder_of_peft_says_the_same(made: dict[str, Path], tmp_path: Path) -
     assert folders.generate(PROMPTS, **ASKED) == bundles.generate(PROMPTS, **ASKED)
 
     base, generator = open_bundle(made["base"]), folders.generator
-    for folder, told in ((tmp_path / "loud", "must be a signed bundle"), (made["loud"], "must be signed")):
+    for folder, told in ((tmp_path / "loud", "must be a signed bundle"), (made["loud"], "must be a trust file")):
         with pytest.raises(InputError, match=told):
             read_adapters({"loud": folder}, base, tmp_path / "keys", generator.model, generator.field)
 
