@@ -102,6 +102,9 @@ def test_a_folder_of_peft_says_the_same(made: dict[str, Path], tmp_path: Path) -
                for name, one in tensors.items()}, weights)  # fmt: skip
     with pytest.raises(InputError, match="must fit the layers of its base"):
         ceiba.open(made["base"], adapters={"loud": tmp_path / "loud"})
+    save_file({name: one for name, one in tensors.items() if name != max(tensors)}, weights)  # half a pair
+    with pytest.raises(InputError, match=r"must fit the layers of its base. Got trunk\..*\.down\."):
+        ceiba.open(made["base"], adapters={"loud": tmp_path / "loud"})
     save_file({name: one / 0 for name, one in tensors.items()}, weights)
     with pytest.raises(InputError, match="must hold numbers"):
         ceiba.open(made["base"], adapters={"loud": tmp_path / "loud"})
