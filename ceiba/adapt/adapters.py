@@ -91,12 +91,13 @@ def pairs_of(model: Model, matrices: Mapping[str, Tensor], scale: float, where: 
 
     Raises: DataError if the model has no layer for one of them, or one holds what is no number.
     """
-    found, left = {}, dict(matrices)
+    found, left = {}, set(matrices)
     for path, layer, parts in block_layers(model):
         start = SLOT.sub(r"\1\3", path)
-        down, up = ({part: left.pop(name) for part in parts if (name := f"{start}.{end}.{part}") in left}
-                    for end in ("down", "up"))  # fmt: skip
+        down = {part: one for part in parts if (one := matrices.get(f"{start}.down.{part}")) is not None}
+        up = {part: one for part in parts if (one := matrices.get(f"{start}.up.{part}")) is not None}
         chosen = {part: rows for part, rows in parts.items() if part in down and part in up}
+        left -= {f"{start}.{end}.{part}" for end in ("down", "up") for part in chosen}
         inputs = size(layer, "in_features")
         for part, (first, last) in chosen.items():
             rank = len(down[part])
@@ -105,7 +106,7 @@ def pairs_of(model: Model, matrices: Mapping[str, Tensor], scale: float, where: 
         if chosen:
             found[path] = thin_pair(size(layer, "out_features"), chosen, scale, down, up)
     if left:
-        raise DataError(f"{where} must fit the layers of its base", listed(left), "Name its own base")
+        raise DataError(f"{where} must fit the layers of its base", listed(sorted(left)), "Name its own base")
     if broken := [path for path, pair in found.items() if not all(one.isfinite().all() for one in pair)]:
         raise DataError(f"{where} must hold numbers", f"others in {listed(broken)}", "Use an undamaged copy")
     return found

@@ -102,6 +102,9 @@ def test_a_folder_of_peft_says_the_same(made: dict[str, Path], tmp_path: Path) -
                for name, one in tensors.items()}, weights)  # fmt: skip
     with pytest.raises(InputError, match="must fit the layers of its base"):
         ceiba.open(made["base"], adapters={"loud": tmp_path / "loud"})
+    save_file({name: one for name, one in tensors.items() if name != max(tensors)}, weights)  # half a pair
+    with pytest.raises(InputError, match=r"must fit the layers of its base. Got trunk\..*\.down\."):
+        ceiba.open(made["base"], adapters={"loud": tmp_path / "loud"})
     save_file({name: one / 0 for name, one in tensors.items()}, weights)
     with pytest.raises(InputError, match="must hold numbers"):
         ceiba.open(made["base"], adapters={"loud": tmp_path / "loud"})
@@ -132,7 +135,9 @@ def test_what_does_not_stand_beside_a_base_is_refused(made: dict[str, Path], tmp
         ceiba.open(made["base"], adapters={"loud": damaged})
 
 
-def test_an_adapter_has_the_chats_that_it_learnt(made: dict[str, Path], tmp_path: Path) -> None:
+def test_an_adapter_has_the_chats_that_it_learnt(
+    made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     chats = [{"messages": [{"role": "user", "content": f"the {one}"}, {"role": "assistant", "content": one[::-1]}]}
              for one in ("cat", "dog", "mat", "log") for _ in range(20)]  # fmt: skip
     (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, chats)))
@@ -152,6 +157,14 @@ def test_an_adapter_has_the_chats_that_it_learnt(made: dict[str, Path], tmp_path
     assert [found] == alone.generate_each([prompt], [read_options(ASKED)])
     with together.engine() as engine:
         assert engine.by("chats").chat(messages) == prompt
+    capsys.readouterr()
+    said = ("--message", "the dog", "--max-tokens", "24", "--json")
+    answers = []
+    for words in ((made["base"], "--adapter", f"chats={bundle}", "--use", "chats"), (tmp_path / "merged",)):
+        assert main(["chat", *map(str, words), *said]) == 0
+        answers.append(json.loads(capsys.readouterr().out.splitlines()[-1])["messages"])
+    assert answers[0] == answers[1]
+    assert answers[0][-1]["content"] == found.text.strip()
     assert found.finish == "stop", "it ends where an answer ends"
 
 
