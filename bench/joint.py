@@ -35,7 +35,7 @@ def without(recipe: str, names: Collection[str], folder: Path, side: str = "inpu
     """The recipe with some of its inputs (or outputs) left out, and what it begins with where nothing reads it."""
     value = read_yaml((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"), recipe)[0]
     value[side] = {name: one for name, one in value[side].items() if name not in names}
-    if not begins(value):
+    if "from" in value and not begins(value):
         value = {name: one for name, one in value.items() if name not in ("from", "adapt", "model")}
     path = folder / f"without {'-'.join(names)[:40]}.yaml"
     path.write_text(write_yaml(value), encoding="utf-8")

@@ -19,26 +19,13 @@ from ceiba.base.errors import BundleError, RecipeError, listed
 from ceiba.base.spec import Spec, one_of
 from ceiba.bundle import Bundle, weight_files_of
 from ceiba.encoders import ENCODERS, Encoder
-from ceiba.fields import (
-    BESIDE,
-    FEATURES,
-    REFERENCE,
-    TARGETS,
-    TEACHER,
-    Fields,
-    ImageLayout,
-    TableLayout,
-    TextLayout,
-    WordsLayout,
-)
+from ceiba.fields import BESIDE, FEATURES, REFERENCE, TARGETS, TEACHER, Fields, Layout
 from ceiba.heads import HEADS, Head, OutputLayout, Preference, Sequence, TokenHead
 from ceiba.layers import Memory, StochasticDepth, Tokens, one_token, pool
 from ceiba.predict import EMBEDDING
 from ceiba.surgery import apply_edits
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 
-Layout = TableLayout | TextLayout | WordsLayout | ImageLayout
-LAYOUT_KINDS: dict[type, str] = {TableLayout: "table", TextLayout: "text", WordsLayout: "words", ImageLayout: "image"}
 ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
 
 LEAST_WEIGHT = 1e-30
@@ -79,9 +66,8 @@ class ModelSpec(Spec):
     @model_validator(mode="after")
     def names_agree(self) -> "ModelSpec":
         """What names a group or a target must name one that is there."""
-        if wrong := [
-            name for name, owner in self.shared.items() if owner not in self.encoders or name in self.encoders
-        ]:
+        own = self.encoders
+        if wrong := [name for name, owner in self.shared.items() if owner not in own or name in own]:
             raise ValueError(f"a shared encoder must belong to another group. Got {listed(wrong)}")
         if wrong := sorted(set(self.weights) - set(self.heads)):
             raise ValueError(f"weights must name targets. Got {listed(wrong)}")
@@ -158,8 +144,7 @@ class Model(nn.Module):
 
     def _encoded(self, name: str, parts: dict[str, Tensor]) -> Tokens:
         kept, encoder = parts.get(FEATURES), self.encoders[self.slots[name]]
-        tokens: Tokens = encoder(parts) if kept is None else encoder.after(one_token(kept))  # type: ignore[operator]
-        return tokens
+        return encoder(parts) if kept is None else encoder.after(one_token(kept))  # type: ignore[no-any-return, operator]
 
     def _group(self, tokens: Tokens) -> Tokens:
         """A group's tokens, which a row may lack while training, so that it learns to answer by the other groups too.
@@ -299,7 +284,7 @@ def _at(place: str, build: Any) -> Any:
 
 
 def _build_encoder(spec: ModelSpec, name: str, layout: Layout) -> Encoder:
-    encoder, kind = spec.encoders[name], LAYOUT_KINDS[type(layout)]
+    encoder, kind = spec.encoders[name], layout.kind
     if kind_of(encoder) != kind:
         raise RecipeError(
             f"The encoder of '{name}' must be for {kind}", encoder.type, f"Use one of: {listed(ENCODERS[kind])}"

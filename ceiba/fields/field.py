@@ -62,6 +62,9 @@ class TableLayout:
     included; () is a column without bins.
     """
 
+    kind: ClassVar[str] = "table"
+    """The catalog of encoders that read it."""
+
     names: tuple[str, ...]
     num_numbers: int
     cardinalities: tuple[int, ...]
@@ -88,6 +91,7 @@ BESIDE = (TAUGHT, TEACHER, TARGETS, REFERENCE)
 class TextLayout:
     """A text group: ids below `vocab`, 0 being padding, at most `max_tokens` of them; `weighted` ids carry weights."""
 
+    kind: ClassVar[str] = "text"
     vocab: int
     max_tokens: int
     weighted: bool
@@ -103,6 +107,7 @@ class TextLayout:
 class WordsLayout:
     """A group of words in a row: ids below `vocab`, and for each word ids of its characters; 0 is padding."""
 
+    kind: ClassVar[str] = "words"
     vocab: int
     characters: int
     """Ids of characters."""
@@ -113,6 +118,7 @@ class WordsLayout:
 class ImageLayout:
     """An image group: uint8 pixels (row, height, width, channel), their mean and deviation on the scale 0 to 255."""
 
+    kind: ClassVar[str] = "image"
     height: int
     width: int
     channels: int

@@ -184,8 +184,6 @@ class Worker:
             await asyncio.sleep(0.05)
         if served.queue is not None:
             served.queue.close()
-        del served
-        gc.collect()  # a model is part of a ring of references, which Python looks for seldom
 
     async def _look_after(self) -> None:
         """Deadlines, gauges and the log, a few times a second."""

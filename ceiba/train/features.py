@@ -1,6 +1,7 @@
 """What encoders that are not trained make of the rows: computed once, before the first step, not once an epoch."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ceiba.base.spec import Spec
 from ceiba.batches import AugmentSpec, gather
 from ceiba.encoders import Encoder
-from ceiba.fields import FEATURES
+from ceiba.fields import BESIDE, FEATURES
 from ceiba.layers import pool
 from ceiba.model import Model
 from ceiba.prepare import Arrays, with_parts
@@ -34,9 +36,11 @@ def with_features(model: Model, arrays: Arrays, spec: TrainSpec) -> Arrays:
     for name in model.groups:
         encoder = model.encoders[model.slots[name]]
         assert isinstance(encoder, Encoder)
-        own = {part: f"{name}.{part}" for part in _parts_of(arrays, name)}
+        own = {part: f"{name}.{part}" for part in parts_of(arrays, name)}
         if encoder.is_settled and not encoder.members and own:
-            arrays = _replaced(arrays, name, own, encoder, device)
+            options = model.spec.encoders[model.spec.shared.get(name, name)]
+            identity = f"{name} {identity_of(encoder.settled, options)} {device.type}"
+            arrays = _replaced(arrays, name, own, encoder, device, identity)
     return arrays
 
 
@@ -48,11 +52,15 @@ def means_alone(model: Model) -> bool:
     )
 
 
-def _parts_of(arrays: Arrays, name: str) -> list[str]:
-    return [part.removeprefix(f"{name}.") for part in arrays.parts if part.rsplit(".", 1)[0] == name]
+def parts_of(arrays: Arrays, name: str) -> list[str]:
+    """What the encoder of a group reads."""
+    found = [part.rsplit(".", 1) for part in arrays.parts]
+    return [part for group, part in found if group == name and part not in BESIDE]
 
 
-def _replaced(arrays: Arrays, name: str, own: dict[str, str], encoder: Encoder, device: torch.device) -> Arrays:
+def _replaced(
+    arrays: Arrays, name: str, own: dict[str, str], encoder: Encoder, device: torch.device, identity: str
+) -> Arrays:
     read = replace(arrays, parts={part: arrays.parts[part] for part in own.values()}, targets={}, weight=None)
 
     @torch.inference_mode()
@@ -65,13 +73,14 @@ def _replaced(arrays: Arrays, name: str, own: dict[str, str], encoder: Encoder, 
             yield {f"{name}.{FEATURES}": pool(found).float().cpu().numpy()}
         encoder.train(was)
 
-    wider = with_parts(arrays, f"{name} {identity_of(encoder.settled)} {device.type}", made)
+    wider = with_parts(arrays, identity, made)
     return replace(wider, parts={part: one for part, one in wider.parts.items() if part not in own.values()})
 
 
-def identity_of(network: nn.Module) -> str:
-    """A name made of its layers, its weights, and constants such as the mean of a pixel."""
-    found = hashlib.sha256(repr(network).encode())
+def identity_of(network: nn.Module, options: Spec) -> str:
+    """A name made of what it was built by, its weights, and constants such as the mean of a pixel; dropout, which a
+    settled network has none of, aside."""
+    found = hashlib.sha256(json.dumps(options.model_dump(mode="json", exclude={"dropout"}), sort_keys=True).encode())
     for name, value in (*network.named_parameters(), *network.named_buffers()):
         found.update(name.encode())
         found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

@@ -19,10 +19,12 @@ from ceiba.base.errors import DataError, RecipeError
 from ceiba.bundle import open_bundle
 from ceiba.encoders.image_pixels import Pixels
 from ceiba.encoders.pretrained import ImagePretrained, TextPretrained
-from ceiba.fields import ImageLayout
+from ceiba.encoders.text_transformer import TextTransformerSpec
+from ceiba.fields import TAUGHT, ImageLayout
 from ceiba.model import Model, open_model
+from ceiba.prepare import Arrays
 from ceiba.run import Run
-from ceiba.train.features import identity_of
+from ceiba.train.features import identity_of, parts_of
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # its own
@@ -169,13 +171,24 @@ def test_what_is_not_trained_is_computed_once_and_the_same_is_learnt(
 
 
 def test_what_was_computed_is_taken_again_for_the_same_network_alone() -> None:
-    names = [identity_of(Pixels(ImageLayout(SIDE, SIDE, 3, mean, (1.0,) * 3))) for mean in ((0.0,) * 3, (1.0,) * 3)]
+    told = TextTransformerSpec(dropout=0.1)
+    names = [
+        identity_of(Pixels(ImageLayout(SIDE, SIDE, 3, mean, (1.0,) * 3)), told) for mean in ((0.0,) * 3, (1.0,) * 3)
+    ]
     layer = nn.Linear(2, 2)
-    before = identity_of(layer)
-    assert identity_of(layer) == before
+    before = identity_of(layer, told)
+    assert identity_of(layer, told.model_copy(update={"dropout": 0.0})) == before
+    names.append(identity_of(layer, told.model_copy(update={"heads": 2})))  # of which no weight tells
     with torch.no_grad():
         layer.bias[1] += 1e-6
-    assert len({*names, before, identity_of(layer)}) == 4
+    assert len({*names, before, identity_of(layer, told)}) == 5
+
+
+def test_a_part_of_an_output_that_is_called_as_a_group_is_not_the_groups() -> None:
+    arrays = Arrays(
+        Path(), 1, {"table.numbers": np.zeros(1), f"table.{TAUGHT}": np.zeros(1)}, {}, None, np.zeros(1, int)
+    )
+    assert parts_of(arrays, "table") == ["numbers"]
 
 
 @pytest.mark.parametrize("more", [{"augment": {"flip": True}}, {"adapt": "full"}])
