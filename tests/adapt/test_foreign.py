@@ -163,7 +163,7 @@ def test_what_is_not_trained_is_computed_once_and_the_same_is_learnt(
     still = {"steps": 12, "optimizer": {"lr": 1e-12 if kind == "t5" else 0.01}}
     told: dict[str, Any] = {"precision": "fp32", **still}
     once = trained(kind, tmp_path / "folder", tmp_path / "once", "frozen", **told)
-    assert sum(count) < 3 * 40  # the rows that are trained on, held back, and measured on
+    assert sum(count) < 2 * 40  # once to be trained on or held back, and some of them to be measured on
     monkeypatch.setattr("ceiba.run.with_features", lambda model, arrays, spec: arrays)
     each = trained(kind, tmp_path / "folder", tmp_path / "each", "frozen", **told)
     torch.testing.assert_close(passes(once), passes(each), rtol=1e-4, atol=1e-5)
