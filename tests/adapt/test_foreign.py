@@ -200,6 +200,19 @@ def test_what_changes_from_epoch_to_epoch_is_not_computed_once(
     trained("resnet", tmp_path / "folder", tmp_path / "run", **{"adapt": "frozen", **more})
 
 
+def test_tokens_that_a_trunk_reads_one_by_one_are_not_averaged_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved("resnet", tmp_path / "folder")
+    monkeypatch.setattr(sys.modules["ceiba.train.features"], "with_parts", None)  # is not asked
+    recipe = {
+        "from": str(tmp_path / "folder"), "adapt": "frozen", "data": {"train": rows("resnet")}, "inputs": {"x": "image"},
+        "outputs": {"label": "category"}, "model": {"trunk": {"type": "transformer", "layers": 1, "heads": 2}},
+        "train": STILL,
+    }  # fmt: skip
+    assert isinstance(ceiba.train(recipe, out=tmp_path / "run"), Run)
+
+
 def test_a_model_may_be_narrower_and_drop_features_while_training(tmp_path: Path) -> None:
     other = saved("resnet", tmp_path / "folder")
     encoder = {"type": "transformers", "dropout": 0.5}
