@@ -64,10 +64,9 @@ def verdict(report: Report, split: str, output: str) -> Verdict:
     baselines = report.get("baselines", {}).get(split, {}).get(output, {})
     constant, quick = (baselines.get(kind, {}).get(name) for kind in ("constant", "quick"))
     compared = report.get("compared", {}).get(split, {}).get(output, {})
-    beside = None if constant is None else standing_of(figure, constant, compared.get("constant"), name)
-    if beside not in (None, "better"):
-        ahead = beside == "even" and is_better(figure["value"], constant["value"], name)
-        said = "no clear difference" if ahead else "nothing has been learnt"
+    if constant is not None and standing_of(figure, constant, compared.get("constant"), name) != "better":
+        is_ahead = is_better(figure["value"], constant["value"], name)
+        said = "no clear difference" if is_ahead else "nothing has been learnt"
         text = f"an answer that never looks reaches {value_text(constant)}: {said}"
         return Verdict(output, claim, text, "useless")
     if quick is None:

@@ -17,10 +17,11 @@ from torch import nn
 import ceiba
 from ceiba.base.errors import DataError, RecipeError
 from ceiba.bundle import open_bundle
+from ceiba.encoders import ENCODERS
 from ceiba.encoders.image_pixels import Pixels
 from ceiba.encoders.pretrained import ImagePretrained, TextPretrained
 from ceiba.encoders.text_transformer import TextTransformerSpec
-from ceiba.fields import TAUGHT, ImageLayout
+from ceiba.fields import TAUGHT, ImageLayout, TextLayout
 from ceiba.model import Model, open_model
 from ceiba.prepare import Arrays
 from ceiba.run import Run
@@ -184,6 +185,22 @@ def test_what_was_computed_is_taken_again_for_the_same_network_alone() -> None:
     assert len({*names, before, identity_of(layer, told)}) == 5
 
 
+@pytest.mark.parametrize(("kind", "options", "is_settled"), [
+    ("text", {"type": "cnn", "dropout": 0.0}, True),
+    ("text", {"type": "cnn", "dropout": 0.3}, False),
+    ("text", {"type": "transformer", "layers": 1, "dropout": 0.0, "attention_dropout": 0.1}, False),
+    ("image", {"type": "resnet"}, False),  # its norms keep figures of what they see
+])  # fmt: skip
+def test_an_own_encoder_is_settled_where_nothing_of_it_is_trained_or_left_to_chance(
+    kind: str, options: dict[str, Any], is_settled: bool
+) -> None:
+    layout = TextLayout(20, 8, False) if kind == "text" else ImageLayout(SIDE, SIDE, 3, (0.0,) * 3, (1.0,) * 3)
+    encoder = ENCODERS[kind][options["type"]].model_validate(options).build(layout, 16)  # type: ignore[attr-defined]
+    assert not encoder.is_settled
+    encoder.requires_grad_(False)
+    assert encoder.is_settled == is_settled
+
+
 def test_a_part_of_an_output_that_is_called_as_a_group_is_not_the_groups() -> None:
     arrays = Arrays(
         Path(), 1, {"table.numbers": np.zeros(1), f"table.{TAUGHT}": np.zeros(1)}, {}, None, np.zeros(1, int)
@@ -206,9 +223,9 @@ def test_tokens_that_a_trunk_reads_one_by_one_are_not_averaged_before(
     saved("resnet", tmp_path / "folder")
     monkeypatch.setattr(sys.modules["ceiba.train.features"], "with_parts", None)  # is not asked
     recipe = {
-        "from": str(tmp_path / "folder"), "adapt": "frozen", "data": {"train": rows("resnet")}, "inputs": {"x": "image"},
-        "outputs": {"label": "category"}, "model": {"trunk": {"type": "transformer", "layers": 1, "heads": 2}},
-        "train": STILL,
+        "from": str(tmp_path / "folder"), "adapt": "frozen", "data": {"train": rows("resnet")},
+        "inputs": {"x": "image"}, "outputs": {"label": "category"}, "train": STILL,
+        "model": {"trunk": {"type": "transformer", "layers": 1, "heads": 2}},
     }  # fmt: skip
     assert isinstance(ceiba.train(recipe, out=tmp_path / "run"), Run)
 
