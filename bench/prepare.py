@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 
 from bench.work import DATA, median, print_table
-from ceiba.base.memory import PeakMemory
+from ceiba.base.memory import PeakMemory, lean
 from ceiba.fields import CategorySpec, FieldSpec, NumberSpec
 from ceiba.prepare import DataSpec, fit_fields, load_splits, prepare_arrays
 
@@ -68,7 +68,7 @@ def specs(name: str, header: list[str]) -> tuple[dict[str, FieldSpec], dict[str,
 
 def ceiba_s(name: str, path: Path) -> dict[str, float]:
     """Seconds of each step, with a cache that is empty."""
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache, lean():  # as `ceiba train` does
         os.environ["CEIBA_CACHE"] = cache
         header = path.open(encoding="utf-8").readline().strip().split(",")
         inputs, outputs = specs(name, header)
@@ -78,7 +78,7 @@ def ceiba_s(name: str, path: Path) -> dict[str, float]:
         fields = fit_fields(splits.train, inputs, outputs)
         marks.append(time.perf_counter())
         for part, frame in splits.parts().items():
-            prepare_arrays(frame, fields, rows=splits.rows[part])
+            prepare_arrays(frame, fields, rows=splits.rows[part].positions())
         marks.append(time.perf_counter())
     steps = [after - before for before, after in pairwise(marks)]
     return {"read and split": steps[0], "fit": steps[1], "encode and write": steps[2], "all": sum(steps)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from ceiba.adapt import begin, open_teacher, teach
 from ceiba.base.files import hold
-from ceiba.base.memory import PeakMemory, give_back
+from ceiba.base.memory import PeakMemory, give_back, lean
 from ceiba.base.timing import Phases
 from ceiba.batches import Batches, masking_of
 from ceiba.bundle import ROWS, Bundle, open_bundle, write_bundle
@@ -72,9 +72,8 @@ def train(
     folder = run_folder(recipe.title, out, resume)
     with PeakMemory() as memory:
         phases = Phases()
-        with phases("read"):
+        with phases("read"), lean():
             splits = load_splits(recipe.data, recipe.targets)
-            give_back()
         with hold(folder):
             return train_splits(recipe, splits, folder, resume, phases, memory)
 
@@ -83,13 +82,12 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
     """The same, from rows that are already read and shared out."""
     frames = splits.parts()
     held = {name: frame for name, frame in frames.items() if name != "train"}
-    with phases("prepare"):
+    with phases("prepare"), lean():
         found = profile(splits.train, recipe.targets, held, recipe.texts)
         give_back()
         recipe = complete(recipe, splits.train, found.kinds)
         seed = recipe.train.seed
         fields, arrays = encode(recipe, splits)
-        give_back()
     with phases("train"):
         answers = answers_of(recipe, fields)
         start = partial(untrained, recipe, fields)
@@ -137,7 +135,9 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     )  # fmt: skip
     frames = splits.parts()
     arrays = {
-        name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name], training=name == "train")
+        name: prepare_arrays(
+            frames[name], fields, recipe.data.weight, rows=splits.rows[name].positions(), training=name == "train"
+        )
         for name in ("train", "valid")
     }
     if teacher is not None:

@@ -5,9 +5,12 @@ survive a kill, another number of workers and another number of ranks, bit for b
 """
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ceiba.base.positions import positions
 
 ROUNDS = 10
 MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
@@ -27,9 +30,11 @@ def generator(*address: int | str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key(*address)))
 
 
-def permutation(length: int, *address: int | str) -> NDArray[np.int64]:
+def permutation(length: int, *address: int | str) -> NDArray[Any]:
     """The order of `length` rows at an address."""
-    return generator(*address).permutation(length)
+    order = positions(length)
+    generator(*address).shuffle(order)
+    return order
 
 
 def philox(counter: NDArray[np.uint64], key_value: int) -> NDArray[np.uint64]:

@@ -7,12 +7,18 @@ import contextlib
 import ctypes
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from ceiba.base.side_process import helper
 
 SAMPLE_S = 0.02
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""Names of options in glibc's malloc.h."""
+APART_BYTES = 256 << 10
+KEPT_BYTES = 32 << 20
+"""As far as glibc raises the bound by itself."""
 
 
 def anonymous_bytes() -> int:
@@ -64,3 +70,27 @@ def give_back() -> None:
         arrow.default_memory_pool().release_unused()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc alone has it
         trim(0)
+
+
+@contextlib.contextmanager
+def lean() -> Iterator[None]:
+    """While large blocks come and go at random, as in reading: what is freed goes back to the system at once.
+
+    Arrow's pool keeps nothing, and the C library maps blocks of APART_BYTES and more apart. Left to itself it raises
+    that bound with the first such block that is freed, and then small blocks that live on hold the room of large ones.
+    Elsewhere the same large blocks are asked for at each step, and it is quicker to keep them.
+    """
+    if arrow := sys.modules.get("pyarrow"):
+        with contextlib.suppress(NotImplementedError):  # not every build of Arrow has it
+            arrow.set_memory_pool(arrow.jemalloc_memory_pool())
+            arrow.jemalloc_set_decay_ms(0)
+    option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # glibc alone has it
+    give_back()
+    option(MMAP_THRESHOLD, APART_BYTES)
+    option(TRIM_THRESHOLD, APART_BYTES)
+    try:
+        yield
+    finally:
+        give_back()
+        option(MMAP_THRESHOLD, KEPT_BYTES)
+        option(TRIM_THRESHOLD, 2 * KEPT_BYTES)

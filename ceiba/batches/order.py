@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba.base.keys import permutation
+from ceiba.base.positions import positions
 
 WINDOW_BATCHES = 50
 """Rows are sorted by length inside windows of this many batches: little padding, and still a shuffled order."""
@@ -30,5 +31,5 @@ def epoch_order(
 
 def ordered(num_rows: int, batch_rows: int, lengths: NDArray[np.int64] | None = None) -> list[NDArray[np.int64]]:
     """Every row once without chance, for validation: in order of length where length costs, else in file order."""
-    order = np.arange(num_rows) if lengths is None else np.argsort(lengths, kind="stable")
+    order = positions(num_rows) if lengths is None else np.argsort(lengths, kind="stable")
     return [order[start : start + batch_rows] for start in range(0, num_rows, batch_rows)]

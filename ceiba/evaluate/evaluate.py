@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ceiba.base.memory import lean
 from ceiba.evaluate.gather import COUNTED, Answers, AnyBaselines, Scored, gather, without_truth
 from ceiba.evaluate.rows import PAIRED
 from ceiba.evaluate.samples import samples_section
@@ -45,7 +46,8 @@ def evaluate(
         predict_s += time.perf_counter() - began
         report["rows"][split] = {"rows": frame.num_rows, "without_truth": without_truth(scored)}
         report["notes"] += _row_notes(split, frame, scored)
-        measure_split(report, split, scored, seed)
+        with lean():
+            measure_split(report, split, scored, seed)
         if keep is not None:
             keep(split, frame, scored)
         if baselines is not None:

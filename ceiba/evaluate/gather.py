@@ -68,7 +68,8 @@ class Scored:
 
     def known(self) -> "Scored":
         """Only the rows whose truth is there."""
-        return self.take(known_rows(self.truth))
+        known = known_rows(self.truth)
+        return self if known.all() else self.take(known)
 
     def predicted(self) -> Array:
         """The answers: class places, zeros and ones for labels, or numbers."""

@@ -19,7 +19,7 @@ from ceiba.metrics.measures import (
     tags_measure,
     text_measure,
 )
-from ceiba.metrics.resample import MOST_ROWS, Array, Figure, Measure, bootstrap
+from ceiba.metrics.resample import MOST_ROWS, Array, Figure, Measure, Rows, bootstrap
 from ceiba.metrics.sequences import BLEU_COUNTS, CHRF_COUNTS, chrf, sequence_measure
 
 RESAMPLES = 200
@@ -59,13 +59,14 @@ def _checked(kind: str, truth: Array, scores: Array) -> tuple[Array, Array, NDAr
             "Truth and scores must have as many rows", f"{len(truth)} and {len(scores)}", "Pass the same rows"
         )
     known = known_rows(truth)
-    truth, scores = truth[known], scores[known]
+    if not known.all():
+        truth, scores = truth[known], scores[known]
     if not np.isfinite(scores).all():
         broken = int((~np.isfinite(scores.reshape(len(scores), -1))).any(axis=1).sum())
         raise CeibaError(
             "Scores must be finite numbers", f"{broken} of {len(scores)} rows that are not", "Lower the learning rate"
         )
-    return truth if kind in AS_THEY_ARE else truth.astype(np.int64), scores, known
+    return truth if kind in AS_THEY_ARE else truth.astype(np.int64, copy=False), scores, known
 
 
 def figures(
@@ -102,7 +103,7 @@ def figures(
     # Every label is ranked on its own, so the time that rows may take is shared among them.
     most_rows = MOST_ROWS // max(truth.shape[1], 1) if kind == "labels" else MOST_ROWS
 
-    def build(rows: NDArray[np.int64], exact: bool) -> Measure:
+    def build(rows: Rows, exact: bool) -> Measure:
         return builders[kind](truth[rows], scores[rows], exact)
 
     return bootstrap(build, len(truth), kept, seed, resamples, most_rows)
@@ -153,7 +154,7 @@ def paired_difference(
     """Mean of first minus second over the same rows, with the interval of the pairs; None without rows."""
     difference: Array = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
 
-    def build(rows: NDArray[np.int64], exact: bool) -> Measure:
+    def build(rows: Rows, exact: bool) -> Measure:
         column = difference[rows]
         return lambda drawn: {"difference": (drawn @ column.astype(drawn.dtype)) / np.maximum(drawn.sum(axis=1), 1e-12)}
 

@@ -1,6 +1,7 @@
 """The figures of each answer kind as functions of row weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 from math import nan
 
 import numpy as np
@@ -14,18 +15,33 @@ MANY_CLASSES = 5
 LABEL_THRESHOLD = 0.5
 MOST_LOSS = 700.0
 """Nats a token beyond which e to the loss is no number."""
-
-
 BLOCK_ROWS = 1 << 16
 
 
-def _matmul(weights: Array, columns: Array) -> Array:
-    """Weighted sums of columns: (resample, row) × (row, column), in the precision of the weights."""
-    total = np.zeros((len(weights), columns.shape[1]))
-    for start in range(0, len(columns), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        total += weights[:, rows] @ columns[rows].astype(weights.dtype, copy=False)
-    return total
+def _sums(weights: Array, *columns: Array) -> Array:
+    """Weighted sums of columns, (resample, row) × (row, column), in the precision of the weights.
+
+    They are laid beside each other a block of rows at a time, so that a yes or no takes one byte a row until then.
+    """
+    return _blockwise(weights, lambda rows: np.column_stack([column[rows] for column in columns]))
+
+
+def _gaps(weights: Array, confidence: Array, correct: Array) -> Array:
+    """The calibration error times the sum of weights."""
+    sums = _blockwise(weights, lambda rows: gap_columns(confidence[rows], correct[rows]))
+    return np.asarray(np.abs(sums).sum(axis=1))
+
+
+def _blockwise(weights: Array, columns: Callable[[slice], Array]) -> Array:
+    """Weights times the columns that are made of a block of rows."""
+    blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, weights.shape[1], BLOCK_ROWS))
+    parts = (weights[:, rows] @ columns(rows).astype(weights.dtype, copy=False) for rows in blocks)
+    return np.asarray(reduce(np.add, parts), dtype=np.float64)
+
+
+def _each(rows: Array) -> NDArray[np.bool_]:
+    """The column whose weighted sum is the weight of all rows."""
+    return np.ones(len(rows), dtype=np.bool_)
 
 
 def surprise(probability: Array) -> Array:
@@ -50,14 +66,11 @@ def binary_measure(truth: Array, scores: Array, threshold: float, exact: bool) -
     yes, said = truth > 0, scores >= threshold
     probability = scores.astype(np.float64)
     loss = surprise(np.where(yes, scores, 1 - scores))
-    columns = np.column_stack([
-        np.ones(len(truth)), yes, said, yes & said, loss, (probability - yes) ** 2,
-    ])  # fmt: skip
-    gaps = gap_columns(probability, yes)
+    columns = [_each(truth), yes, said, yes & said, loss, (probability - yes) ** 2]
     ranks = rank(truth, scores, exact)
 
     def measure(weights: Array) -> dict[str, Array]:
-        sums = _matmul(weights, columns)
+        sums = _sums(weights, *columns)
         total, positives, called, found, losses, squares = sums.T
         negatives, rejected = total - positives, total - positives - called + found
         above, below = ranks.counts(weights)
@@ -71,7 +84,7 @@ def binary_measure(truth: Array, scores: Array, threshold: float, exact: bool) -
             "recall": ratio(found, positives),
             "log_loss": ratio(losses, total),
             "brier": ratio(squares, total),
-            "ece": ratio(np.abs(_matmul(weights, gaps)).sum(axis=1), total),
+            "ece": ratio(_gaps(weights, probability, yes), total),
         }
 
     return measure
@@ -97,15 +110,13 @@ def classes_measure(truth: Array, scores: Array, values: Array | None) -> Measur
     stated = scores[np.arange(len(truth)), truth]
     top = (scores > stated[:, None]).sum(axis=1) < MANY_CLASSES
     chosen = scores.max(axis=1).astype(np.float64)
-    scale = np.zeros(num_classes) if values is None else values - values.mean()
-    columns = np.column_stack([
-        np.ones(len(truth)), right, surprise(stated), top, _ordered(truth, answer, scale),
-    ])  # fmt: skip
-    gaps = gap_columns(chosen, right)
+    columns = [_each(truth), right, surprise(stated), top]
+    if values is not None:
+        columns.append(_ordered(truth, answer, values - values.mean()))
     by_truth, by_answer = group(truth * 2 + right, 2 * num_classes), group(answer, num_classes)
 
     def measure(weights: Array) -> dict[str, Array]:
-        sums = _matmul(weights, columns)
+        sums = _sums(weights, *columns)
         total = sums[:, 0]
         truths = by_truth.sums(weights)
         found, support, called = truths[:, 1::2], truths[:, ::2] + truths[:, 1::2], by_answer.sums(weights)
@@ -114,7 +125,7 @@ def classes_measure(truth: Array, scores: Array, values: Array | None) -> Measur
             "balanced_accuracy": _nanmean(ratio(found, support)),
             "f1": _nanmean(_where_true(ratio(2 * found, support + called), support)),
             "log_loss": ratio(sums[:, 2], total),
-            "ece": ratio(np.abs(_matmul(weights, gaps)).sum(axis=1), total),
+            "ece": ratio(_gaps(weights, chosen, right), total),
         }
         if num_classes > MANY_CLASSES:
             figures["top_5_accuracy"] = ratio(sums[:, 3], total)
@@ -129,11 +140,11 @@ def labels_measure(truth: Array, scores: Array, threshold: float, exact: bool) -
     """Figures of any number of labels a row; `scores` are probabilities of each."""
     yes, said = truth > 0, scores >= threshold
     num_labels = truth.shape[1]
-    columns = np.column_stack([np.ones(len(truth)), (yes == said).all(axis=1), yes, said, yes & said])
+    columns = [_each(truth), (yes == said).all(axis=1), yes, said, yes & said]
     ranks = [rank(yes[:, label], scores[:, label], exact) for label in range(num_labels)]
 
     def measure(weights: Array) -> dict[str, Array]:
-        sums = _matmul(weights, columns)
+        sums = _sums(weights, *columns)
         total = sums[:, 0]
         support, called, found = np.split(sums[:, 2:], 3, axis=1)
         precisions = [average_precision(*one.counts(weights)) for one in ranks]
@@ -163,12 +174,12 @@ def number_measure(truth: Array, scores: Array) -> Measure:
     error, centered = np.abs(scores - truth), truth - truth.mean()
     has_zero = bool((truth == 0).any())
     relative = np.zeros(len(truth)) if has_zero else error / np.abs(truth)
-    columns = np.column_stack([np.ones(len(truth)), error**2, error, centered, centered**2, relative])
+    columns = [_each(truth), error**2, error, centered, centered**2, relative]
     order = np.argsort(error, kind="stable")
     varies = bool(np.ptp(truth) > 0)
 
     def measure(weights: Array) -> dict[str, Array]:
-        sums = _matmul(weights, columns)
+        sums = _sums(weights, *columns)
         total, squares, absolute, first, second, shares = sums.T
         figures = {
             "rmse": np.sqrt(ratio(squares, total)),
@@ -201,11 +212,11 @@ def text_measure(truth: Array, scores: Array) -> Measure:
 
     Perplexity is e to the mean loss; bits a byte do not depend on how the text is cut into tokens.
     """
-    columns = np.column_stack([truth[:, 0], truth[:, 0] * scores, truth[:, 1]])
+    columns = [truth[:, 0], truth[:, 0] * scores, truth[:, 1]]
     whole = bool((truth[:, 1] > 0).any())
 
     def measure(weights: Array) -> dict[str, Array]:
-        tokens, nats, size = _matmul(weights, columns).T
+        tokens, nats, size = _sums(weights, *columns).T
         loss = ratio(nats, tokens)
         figures = {"perplexity": np.exp(np.minimum(loss, MOST_LOSS)), "loss": loss}
         return figures | ({"bits_per_byte": ratio(nats, size) / np.log(2)} if whole else {})
@@ -215,10 +226,10 @@ def text_measure(truth: Array, scores: Array) -> Measure:
 
 def preference_measure(truth: Array, scores: Array) -> Measure:
     """Figures of two answers to each prompt; `scores` is log p(better) - log p(worse), where 0 counts as half right."""
-    columns = np.column_stack([np.ones(len(scores)), half_right(scores), scores])
+    columns = [_each(scores), half_right(scores), scores]
 
     def measure(weights: Array) -> dict[str, Array]:
-        total, right, margins = _matmul(weights, columns).T
+        total, right, margins = _sums(weights, *columns).T
         return {"accuracy": ratio(right, total), "margin": ratio(margins, total)}
 
     return measure
@@ -234,10 +245,10 @@ def span_measure(truth: Array, scores: Array) -> Measure:
     answered."""
     there, none = truth.T
     exact, f1, said = scores.T
-    columns = np.column_stack([np.ones(len(truth)), exact, f1, there, there * f1, none, none * (1 - said)])
+    columns = [_each(truth), exact, f1, there, there * f1, none, none * (1 - said)]
 
     def measure(weights: Array) -> dict[str, Array]:
-        total, matches, f1s, answerable, found, unanswerable, left = _matmul(weights, columns).T
+        total, matches, f1s, answerable, found, unanswerable, left = _sums(weights, *columns).T
         return {
             "exact_match": ratio(matches, total),
             "token_f1": ratio(f1s, total),
@@ -251,10 +262,10 @@ def span_measure(truth: Array, scores: Array) -> Measure:
 def tags_measure(truth: Array, scores: Array) -> Measure:
     """Figures of tagged rows from their counts; `truth` is (row, 2): entities and words, `scores` (row, 3): entities
     answered, of these right, and words right."""
-    columns = np.concatenate([truth, scores], axis=1)
+    columns = [truth, scores]
 
     def measure(weights: Array) -> dict[str, Array]:
-        there, words, said, right, words_right = _matmul(weights, columns).T
+        there, words, said, right, words_right = _sums(weights, *columns).T
         return {
             "f1": ratio(2 * right, there + said),
             "precision": ratio(right, said, empty=0.0) if truth[:, 0].any() else ratio(right, said),

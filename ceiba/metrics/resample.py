@@ -29,6 +29,10 @@ Measure = Callable[[Array], dict[str, Array]]
 """Row weights (resample, row) → {metric: (resample,)}, NaN where a resample leaves a metric undefined."""
 
 
+Rows = NDArray[np.int64] | slice
+"""Which rows: some by their positions, or all."""
+
+
 class Figure(TypedDict):
     """A metric's value and the ends of its interval."""
 
@@ -64,7 +68,7 @@ def subsample(rows: int, most_rows: int, seed: int) -> NDArray[np.int64]:
 
 
 def bootstrap(
-    build: Callable[[NDArray[np.int64], bool], Measure],
+    build: Callable[[Rows, bool], Measure],
     rows: int,
     weights: Array | None,
     seed: int,
@@ -75,7 +79,7 @@ def bootstrap(
     if rows == 0:
         return {}
     whole = np.ones(rows) if weights is None else np.asarray(weights, dtype=np.float64)
-    values = {name: float(value[0]) for name, value in build(np.arange(rows), True)(whole[None]).items()}
+    values = {name: float(value[0]) for name, value in build(slice(None), True)(whole[None]).items()}
     values = {name: value for name, value in values.items() if isfinite(value)}
     chosen = subsample(rows, most_rows, seed)
     measure, own = build(chosen, False), whole[chosen].astype(np.float32)

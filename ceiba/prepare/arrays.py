@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.base.keys import generator
+from ceiba.base.positions import positions
 from ceiba.fields import TEACHER, ChatField, Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
 from ceiba.fields.slices import slice_rows
@@ -158,7 +159,7 @@ def _write(folder: Path, slices: Iterator[Encoded], num_rows: int, rows: NDArray
             done += len(next(iter(encoded.values())))
         assert done == num_rows
         if rows is not None:
-            own = np.ascontiguousarray(rows, dtype=np.int64)
+            own = np.ascontiguousarray(rows)
             writers[ROWS] = stack.enter_context(Writer(folder, f"{len(writers):04d}", own))
             writers[ROWS].write(own)
     write_index(folder, num_rows, writers)
@@ -204,6 +205,6 @@ def _mapped(folder: Path) -> Arrays:
         parts={name.removeprefix(PART): array for name, array in found.items() if name.startswith(PART)},
         targets={name.removeprefix(TARGET): array for name, array in found.items() if name.startswith(TARGET)},
         weight=plain.get(WEIGHT),
-        rows=plain[ROWS] if ROWS in plain else np.arange(num_rows),
+        rows=plain[ROWS] if ROWS in plain else positions(num_rows),
         counts=index.get("counts", {}),
     )

@@ -1,7 +1,7 @@
 """Which rows are trained on, watched and measured.
 
-Rows are addressed by their position in the file they came from. What is kept in memory is the positions alone, 8 bytes
-a row; while a split is made, a few more words a row.
+Rows are addressed by their position in the file they came from. What is kept in memory is the positions alone, one
+bit a row; while a split is made, a few words a row.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, RecipeError, nearest
+from ceiba.base.positions import Marked
 from ceiba.prepare.assign import TEST, TRAIN, VALID, Codes, assign, group_codes, in_order, spread, time_order
 from ceiba.prepare.cleaning import clean_frame
 from ceiba.prepare.damaged import readable_rows
@@ -30,8 +31,8 @@ class Splits:
     test: Frame | None
     notes: tuple[str, ...] = ()
     """What was decided and the user should know."""
-    rows: dict[str, Rows] = field(default_factory=dict, repr=False)
-    """Part → positions of its rows in the file they came from."""
+    rows: dict[str, Marked] = field(default_factory=dict, repr=False)
+    """Part → its rows in the file they came from."""
 
     def parts(self) -> dict[str, Frame]:
         """Name → frame of the parts there are."""
@@ -185,5 +186,5 @@ def _checked(frames: dict[str, Frame], rows: dict[str, Rows], notes: list[str]) 
         valid=frames["valid"],
         test=frames.get("test"),
         notes=tuple(dict.fromkeys(notes)),
-        rows={name: rows[name] for name in frames},
+        rows={name: Marked.of(one, int(one[-1]) + 1 if len(one) else 0) for name in frames for one in (rows[name],)},
     )

@@ -1,12 +1,14 @@
 """What the targets say about rows: which have one, and which class it is."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ceiba.base.positions import positions
 from ceiba.fields.columns import distinct_values
 from ceiba.read import Column, Frame
 
@@ -30,17 +32,17 @@ def is_missing(column: pa.Array) -> NDArray[np.bool_]:
     return missing
 
 
-def has_target(frame: Frame, targets: Sequence[str]) -> NDArray[np.int64]:
+def has_target(frame: Frame, targets: Sequence[str]) -> NDArray[Any]:
     """Positions of the rows with at least one target; of all rows where there is none to look at."""
-    if not targets:
-        return np.arange(frame.num_rows)
-    masks = []
-    for batch in frame.batches(tuple(targets), coded=True):
-        present = ~is_missing(batch.column(0))
+    has = np.ones(frame.num_rows, dtype=np.bool_)
+    start = 0
+    for batch in frame.batches(tuple(targets), coded=True) if targets else ():
+        absent = is_missing(batch.column(0))
         for column in batch.columns[1:]:
-            present = present | ~is_missing(column)
-        masks.append(present)
-    return np.flatnonzero(np.concatenate(masks)) if masks else np.empty(0, dtype=np.int64)
+            absent = absent & is_missing(column)
+        has[start : start + len(absent)] = ~absent
+        start += len(absent)
+    return positions(frame.num_rows)[has]
 
 
 def stratum(frame: Frame, targets: Sequence[str]) -> tuple[str, NDArray[np.int16]] | None:

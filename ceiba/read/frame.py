@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
+from ceiba.base.positions import Marked
 
 MASK_SHARE = 0.25
 """Share of a batch's rows from which choosing them by a mask is quicker than by their places."""
@@ -96,13 +96,12 @@ class Frame:
 
     def take(self, rows: NDArray[np.int64]) -> "Frame":
         """Only these rows, given by their positions in rising order."""
-        rows = np.ascontiguousarray(rows, dtype=np.int64)
-        assert len(rows) == 0 or (rows[0] >= 0 and rows[-1] < self.num_rows and bool((rows[1:] > rows[:-1]).all()))
+        marked = Marked.of(rows, self.num_rows)
         return replace(
             self,
-            identity=derived(self.identity, "take", hashlib.sha256(rows.data).hexdigest()),
+            identity=derived(self.identity, "take", hashlib.sha256(marked.bits.data).hexdigest()),
             num_rows=len(rows),
-            source=_Taken(self.source, rows, self.num_rows),
+            source=_Taken(self.source, marked, len(rows)),
         )
 
     def map(self, name: str, change: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema) -> "Frame":
@@ -166,34 +165,29 @@ def derived(identity: str, *steps: str) -> str:
     return hashlib.sha256("\x1f".join((identity, *steps)).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
 class _Taken:
     """Some rows of a source, by whichever of Arrow's ways is quickest for a batch: a view, a mask or their places."""
 
-    def __init__(self, source: Source, rows: NDArray[np.int64], num_rows: int):
-        self.source, self.rows, self.num_rows = source, rows, num_rows
-
-    @cached_property
-    def mask(self) -> pa.Array:
-        """One bit a row of the source."""
-        chosen = np.zeros(self.num_rows, dtype=np.bool_)
-        chosen[self.rows] = True
-        return pa.array(chosen)
+    source: Source
+    marked: Marked
+    count: int
 
     def __call__(self, columns: tuple[str, ...] | None) -> Iterator[pa.RecordBatch]:
-        start = 0
+        start, left = 0, self.count
         for batch in self.source(columns):
-            stop = start + batch.num_rows
-            first, last = np.searchsorted(self.rows, (start, stop))
-            if last > first:
-                yield self._chosen(batch, start, self.rows[first:last])
-            if last == len(self.rows):
+            chosen = self.marked.between(start, start + batch.num_rows)
+            rows = np.flatnonzero(chosen)
+            if len(rows):
+                yield self._chosen(batch, chosen, rows)
+            start, left = start + batch.num_rows, left - len(rows)
+            if not left:
                 return
-            start = stop
 
-    def _chosen(self, batch: pa.RecordBatch, start: int, rows: NDArray[np.int64]) -> pa.RecordBatch:
+    def _chosen(self, batch: pa.RecordBatch, chosen: NDArray[np.bool_], rows: NDArray[np.int64]) -> pa.RecordBatch:
         if len(rows) == rows[-1] - rows[0] + 1:
-            return batch.slice(int(rows[0]) - start, len(rows))
+            return batch.slice(int(rows[0]), len(rows))
         if len(rows) < MASK_SHARE * batch.num_rows:
-            return batch.take(pa.array(rows - start))
-        chosen = self.mask.slice(start, batch.num_rows)
-        return pa.RecordBatch.from_arrays([column.filter(chosen) for column in batch.columns], schema=batch.schema)
+            return batch.take(pa.array(rows))
+        mask = pa.array(chosen)
+        return pa.RecordBatch.from_arrays([column.filter(mask) for column in batch.columns], schema=batch.schema)

@@ -17,6 +17,7 @@ import uvloop
 from uvicorn import Server
 
 from ceiba.base.errors import CeibaError
+from ceiba.base.memory import give_back
 from ceiba.bundle import Bundle
 from ceiba.predict import Predictor
 from ceiba.serve import admin, health, inference, openai, openapi, records, tensorflow
@@ -184,6 +185,7 @@ class Worker:
             await asyncio.sleep(0.05)
         if served.queue is not None:
             served.queue.close()
+        await asyncio.get_running_loop().run_in_executor(self.loader, give_back)
 
     async def _look_after(self) -> None:
         """Deadlines, gauges and the log, a few times a second."""

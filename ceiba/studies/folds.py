@@ -45,7 +45,9 @@ def train_folds(recipe: Recipe, out: str | Path | None, resume: bool) -> Study:
                 started = resume and any((below / "checkpoints").glob("step-*"))
                 runs.append(train_splits(recipe, splits, below, started, phases, memory))
             answers.append(
-                _answered(runs[-1], splits.parts()["test"], splits.rows["test"], place, list(recipe.outputs))
+                _answered(
+                    runs[-1], splits.parts()["test"], splits.rows["test"].positions(), place, list(recipe.outputs)
+                )
             )
         merged = over_runs([run.report for run in runs], "test", SPLIT, "folds")
         counts = [run.report["rows"]["test"]["rows"] for run in runs]

@@ -2,6 +2,7 @@
 
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -256,6 +257,15 @@ def test_sixteen_thousand_rows_cost_little() -> None:
     started = time.perf_counter()
     figures("binary", truth, scores)
     assert time.perf_counter() - started < 0.5
+
+
+def test_figures_of_many_rows_take_little_room_beside_them() -> None:
+    truth, scores = binary_rows(200_000)
+    tracemalloc.start()
+    figures("binary", truth, scores)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 160 * len(truth)
 
 
 def test_macro_f1_is_over_the_classes_that_are_true_whatever_a_model_answers() -> None:
