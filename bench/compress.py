@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from ceiba.bundle import open_bundle
+from ceiba.cli.compress import shares_of
 from ceiba.compress import compress, read_goal
 
 GOAL = "throughput >= 1.5x, drop <= 0.5%"
@@ -20,10 +21,13 @@ def main() -> None:
     parser.add_argument("--goal", default=GOAL)
     parser.add_argument("--try", dest="ways", default="int8,half,pruned")
     parser.add_argument("--epochs", type=float, default=0.5)
+    parser.add_argument("--keep", default="0.75,0.5,0.375,0.25")
     given = parser.parse_args()
+    shares = shares_of(given.keep)
     for run in given.runs:
         print(f"{run}: {given.goal}", flush=True)
-        found = compress(open_bundle(run), read_goal(given.goal), None, given.ways.split(","), given.epochs, say=told)
+        bundle, goal, ways = open_bundle(run), read_goal(given.goal), given.ways.split(",")
+        found = compress(bundle, goal, None, ways, given.epochs, say=told, shares=shares)
         table = found.table
         about = f"{table['rows']:,} {table['split']} rows; {json.dumps(table['machine'])}"
         print(f"  chosen: {table['chosen']}; {about}", flush=True)

@@ -61,6 +61,7 @@ def learn(folder: Path, model: dict[str, Any], steps: int) -> None:
             "optimizer": {"type": "adamw", "lr": 0.002, "betas": [0.9, 0.99], "decay": 0.1},
             "schedule": {"type": "cosine", "warmup_steps": 40, "floor": 0.05},
         },
+        "evaluate": {"baselines": False},
     }  # fmt: skip
     train(recipe, folder)
 

@@ -23,6 +23,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data", metavar="DATA", help="rows with truths to decide on (default: the recipe's test)")
     parser.add_argument("--epochs", type=float, default=0.5, metavar="SHARE",
                         help="share of the recipe's epochs that a pruned network is trained for")  # fmt: skip
+    parser.add_argument("--keep", default="0.75,0.5,0.375,0.25", metavar="SHARES",
+                        help="shares of a network that pruned keeps (default: 0.75,0.5,0.375,0.25)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of one call while it is measured")
     parser.add_argument("--out", metavar="DIR", help="where the bundle goes (default: beside it, named compressed)")
     given = parser.parse_args(arguments)
@@ -33,7 +35,9 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"{out} must not exist", "something of that name", "Name another folder with --out")
     goal = resolve("ceiba.compress:read_goal")(given.goal)
     ways = [way for way in given.ways.split(",") if way]
-    found = resolve("ceiba.compress:compress")(bundle, goal, given.data, ways, given.epochs, given.threads, say)
+    found = resolve("ceiba.compress:compress")(
+        bundle, goal, given.data, ways, given.epochs, given.threads, say, shares_of(given.keep)
+    )
     resolve("ceiba.compress:write")(found, out, resolve("ceiba.report:render_html")(found.report))
     print(shown(found.table))
     figures = {**found.table, "bundle": str(out) if found.chosen else None, "seconds": time.monotonic() - began}
@@ -43,6 +47,20 @@ def main(arguments: list[str]) -> int:
         raise CeibaError(f"No candidate reaches the goal: {goal}", None, do)
     print(f"Chosen: {found.chosen.name}\nBundle: {out}\nReport: {out / 'report.html'}")
     return finish(given.json, figures)
+
+
+def shares_of(text: str) -> tuple[float, ...]:
+    """Numbers above 0 and below 1 between commas.
+
+    Raises: InputError for anything else.
+    """
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shares = ()
+    if not shares or not all(0 < share < 1 for share in shares):
+        raise InputError("--keep must be shares between 0 and 1", f"'{text}'", "Write for example 0.5,0.25")
+    return shares
 
 
 def shown(found: dict) -> str:  # type: ignore[type-arg]

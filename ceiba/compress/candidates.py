@@ -39,6 +39,7 @@ class Material:
     model: bytes
     workshop: Workshop | None
     epochs: float
+    shares: tuple[float, ...] = SHARES
 
 
 Way = Callable[[Material], Iterator[Candidate]]
@@ -105,7 +106,7 @@ def structured(material: Material) -> Iterator[Candidate]:
     if workshop is None:
         yield Candidate("pruned", "channels, heads and layers", failed=NOTHING)
         return
-    for share in SHARES:
+    for share in material.shares:
         name, how = f"pruned to {share:.0%}", f"{share:.0%} of channels, heads and layers, taught by the original"
         smaller = narrowed(workshop.model, workshop.layouts, share)
         if smaller is None:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ceiba.base.errors import BundleError, InputError, nearest
 from ceiba.base.files import write_bytes, write_folder, write_json
 from ceiba.bundle import CARD, ONNX, PARITY, REPORT, REPORT_HTML, ROWS, WEIGHTS, Bundle, derive_bundle
 from ceiba.bundle.layout import WEIGHT_INDEX
-from ceiba.compress.candidates import WAYS, Candidate, Material, candidates, row_of
+from ceiba.compress.candidates import SHARES, WAYS, Candidate, Material, candidates, row_of
 from ceiba.compress.goal import Goal
 from ceiba.compress.measure import BATCH_ROWS, Held, distance, drops, hold, machine, memory_bytes, speed, worst_class
 from ceiba.compress.retrain import EPOCHS, open_workshop
@@ -59,6 +59,7 @@ def compress(
     epochs: float = EPOCHS,
     threads: int = 1,
     say: Say = lambda line: None,
+    shares: Sequence[float] = SHARES,
 ) -> Compressed:
     """Try the ways, measure each candidate beside the original, choose the best that reaches the goal.
 
@@ -70,6 +71,7 @@ def compress(
         if way not in WAYS:
             raise InputError("--try must name known ways", f"'{way}'", nearest(way, WAYS))
     material, held, frame = prepare(bundle, data, epochs)
+    material = replace(material, shares=tuple(shares))
     before = held.logits(OnnxBackend(material.model, threads))
     truth = held.scored(before)
     memory = memory_bytes(material.model, held.parts(range(min(BATCH_ROWS, held.num_rows))))

@@ -151,3 +151,14 @@ def test_a_training_that_is_stopped_ends_the_search() -> None:
 
     with pytest.raises(Stopped):
         tried("pruned to 50%", "half of it", stopped)
+
+
+def test_only_the_shares_that_are_asked_for_are_kept(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compress", str(trained / "run"), "--try", "pruned", "--epochs", "0.1", "--json"]
+    found = ["--goal", "size <= 0.9x, drop <= 100%", "--keep", "0.5", "--out", str(trained / "half")]
+    assert main(words + found) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {row["name"].split(" + ")[0] for row in figures["candidates"]} == {"pruned to 50%"}
+    assert main([*words, "--keep", "0.5,1"]) == 2
+    assert main([*words, "--keep", "half"]) == 2
+    assert "--keep must be shares between 0 and 1. Got '0.5,1'" in capsys.readouterr().err
