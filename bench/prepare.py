@@ -78,7 +78,7 @@ def ceiba_s(name: str, path: Path) -> dict[str, float]:
         fields = fit_fields(splits.train, inputs, outputs)
         marks.append(time.perf_counter())
         for part, frame in splits.parts().items():
-            prepare_arrays(frame, fields, rows=splits.rows[part].positions())
+            prepare_arrays(frame, fields, rows=splits.rows[part])
         marks.append(time.perf_counter())
     steps = [after - before for before, after in pairwise(marks)]
     return {"read and split": steps[0], "fit": steps[1], "encode and write": steps[2], "all": sum(steps)}

@@ -97,6 +97,7 @@ def train_splits(recipe: Recipe, splits: Splits, folder: Path, resume: bool, pha
         recipe = recipe.model_copy(update={"train": trained.spec})
         answers = choose_thresholds(answers, model, valid, thresholds_of(recipe))
     with phases("evaluate"):
+        give_back()
         predictor, rows = Predictor(fields, answers, TorchBackend(model)), RowScores()
         report = evaluate(
             predictor, held, slices=recipe.evaluate.slices, baselines=baselines.result(), seed=seed, keep=rows.add
@@ -135,9 +136,7 @@ def encode(recipe: Recipe, splits: Splits) -> tuple[Fields, dict[str, Arrays]]:
     )  # fmt: skip
     frames = splits.parts()
     arrays = {
-        name: prepare_arrays(
-            frames[name], fields, recipe.data.weight, rows=splits.rows[name].positions(), training=name == "train"
-        )
+        name: prepare_arrays(frames[name], fields, recipe.data.weight, rows=splits.rows[name], training=name == "train")
         for name in ("train", "valid")
     }
     if teacher is not None:

@@ -16,7 +16,10 @@ from ceiba.base.side_process import helper
 SAMPLE_S = 0.02
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Names of options in glibc's malloc.h."""
-APART_BYTES = 256 << 10
+APART_BYTES = 2 << 20
+"""With 256 kB the peak is 2 % lower, and reading takes a quarter longer."""
+DECAY_MS = 50
+"""After which Arrow's pool lets go of what was freed; 0 costs a quarter more time."""
 KEPT_BYTES = 32 << 20
 """As far as glibc raises the bound by itself."""
 
@@ -74,16 +77,16 @@ def give_back() -> None:
 
 @contextlib.contextmanager
 def lean() -> Iterator[None]:
-    """While large blocks come and go at random, as in reading: what is freed goes back to the system at once.
+    """While large blocks come and go at random, as in reading: what is freed goes back to the system soon.
 
-    Arrow's pool keeps nothing, and the C library maps blocks of APART_BYTES and more apart. Left to itself it raises
-    that bound with the first such block that is freed, and then small blocks that live on hold the room of large ones.
-    Elsewhere the same large blocks are asked for at each step, and it is quicker to keep them.
+    Arrow takes the pool that keeps least, and the C library maps blocks of APART_BYTES and more apart. Left to itself
+    it raises that bound with the first such block that is freed, and then small blocks that live on hold the room of
+    large ones. Elsewhere the same large blocks are asked for at each step, and it is quicker to keep them.
     """
     if arrow := sys.modules.get("pyarrow"):
         with contextlib.suppress(NotImplementedError):  # not every build of Arrow has it
             arrow.set_memory_pool(arrow.jemalloc_memory_pool())
-            arrow.jemalloc_set_decay_ms(0)
+            arrow.jemalloc_set_decay_ms(DECAY_MS)
     option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # glibc alone has it
     give_back()
     option(MMAP_THRESHOLD, APART_BYTES)

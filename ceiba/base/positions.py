@@ -3,16 +3,24 @@
 Of a large table they are what stays in memory.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+BLOCK_ROWS = 1 << 18
+
+
+def position_type(length: int) -> type[np.signedinteger[Any]]:
+    """What holds the positions of `length` rows."""
+    return np.int32 if length <= np.iinfo(np.int32).max else np.int64
+
 
 def positions(length: int) -> NDArray[Any]:
     """0, 1, ... length - 1."""
-    return np.arange(length, dtype=np.int32 if length <= np.iinfo(np.int32).max else np.int64)
+    return np.arange(length, dtype=position_type(length))
 
 
 @dataclass(frozen=True)
@@ -38,4 +46,11 @@ class Marked:
 
     def positions(self) -> NDArray[Any]:
         """Their positions in rising order."""
-        return positions(self.length)[self.between(0, self.length)]
+        return np.concatenate(list(self.blocks()))
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """The same a block at a time; at least one, that may be empty."""
+        kind = position_type(self.length)
+        for start in range(0, max(self.length, 1), BLOCK_ROWS):
+            found = np.flatnonzero(self.between(start, min(start + BLOCK_ROWS, self.length)))
+            yield (found + start).astype(kind)

@@ -46,7 +46,7 @@ class Workshop:
         """The batches of one split."""
         if name not in self.made:
             frame = self.splits.parts()[name]
-            arrays = prepare_arrays(frame, self.predictor.fields, self.weight, rows=self.splits.rows[name].positions())
+            arrays = prepare_arrays(frame, self.predictor.fields, self.weight, rows=self.splits.rows[name])
             self.made[name] = Batches(arrays, self.spec.batch_rows, self.spec.seed)
         return self.made[name]
 

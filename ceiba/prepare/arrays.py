@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.errors import DataError, nearest
 from ceiba.base.keys import generator
-from ceiba.base.positions import positions
+from ceiba.base.positions import Marked, positions
 from ceiba.fields import TEACHER, ChatField, Encoded, Fields, Ragged, TokenField, Windows
 from ceiba.fields.columns import as_numbers
 from ceiba.fields.slices import slice_rows
@@ -80,12 +80,12 @@ def prepare_arrays(
     fields: Fields,
     weight: str | None = None,
     cache: Path | None = None,
-    rows: NDArray[np.int64] | None = None,
+    rows: Marked | None = None,
     training: bool = False,
 ) -> Arrays:
     """Encode a frame into memory-mapped arrays, or map those that an earlier run made of the same data and fields.
 
-    `rows` are the positions of the frame's rows in the file they came from; 0, 1, ... when left out. A text that is its
+    `rows` are the frame's rows in the file they came from; 0, 1, ... when left out. A text that is its
     own target becomes a stream of tokens, whose rows are windows on it: for training only full ones.
 
     Raises: DataError for a value that a field or the weight cannot take, naming column and row.
@@ -133,21 +133,21 @@ def _language(frame: Frame, name: str, fields: Fields, entry: Path, training: bo
     return Arrays(entry, len(windows), {f"{name}.ids": windows}, {name: ahead}, None, np.arange(len(windows)))
 
 
-def _identity(frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> str:
+def _identity(frame: Frame, fields: Fields, weight: str | None, rows: Marked | None) -> str:
     """A name made of the content of the data, everything that was learnt, and the version of the code that encodes."""
     steps = [CODE_VERSION, frame.identity, json.dumps(fields.to_json(), sort_keys=True), str(weight)]
     steps += [f"{name} {hashlib.sha256(data).hexdigest()}" for name, data in sorted(fields.files().items())]
-    steps.append("" if rows is None else hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest())
+    steps.append("" if rows is None else hashlib.sha256(rows.bits.data).hexdigest())
     return hashlib.sha256("\x1f".join(steps).encode()).hexdigest()[:32]
 
 
-def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows: NDArray[np.int64] | None) -> None:
+def _build(folder: Path, frame: Frame, fields: Fields, weight: str | None, rows: Marked | None) -> None:
     columns = tuple(dict.fromkeys((*fields.read, *fields.outputs, *([weight] if weight else []))))
     slices = in_slices(frame, columns, slice_rows(fields), lambda batch: _encode(batch, fields, weight), rows)
     _write(folder, slices, frame.num_rows, rows)
 
 
-def _write(folder: Path, slices: Iterator[Encoded], num_rows: int, rows: NDArray[np.int64] | None) -> None:
+def _write(folder: Path, slices: Iterator[Encoded], num_rows: int, rows: Marked | None) -> None:
     with ExitStack() as stack:
         writers: dict[str, Writer] = {}
         done = 0
@@ -159,9 +159,10 @@ def _write(folder: Path, slices: Iterator[Encoded], num_rows: int, rows: NDArray
             done += len(next(iter(encoded.values())))
         assert done == num_rows
         if rows is not None:
-            own = np.ascontiguousarray(rows)
-            writers[ROWS] = stack.enter_context(Writer(folder, f"{len(writers):04d}", own))
-            writers[ROWS].write(own)
+            for own in rows.blocks():
+                if ROWS not in writers:
+                    writers[ROWS] = stack.enter_context(Writer(folder, f"{len(writers):04d}", own))
+                writers[ROWS].write(own)
     write_index(folder, num_rows, writers)
 
 

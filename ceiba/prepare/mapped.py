@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ceiba.base.cores import usable_cores
 from ceiba.base.errors import DataError
+from ceiba.base.positions import Marked
 from ceiba.fields import Ragged
 from ceiba.fields.slices import first_bad_row, sliced
 from ceiba.read import Frame
@@ -31,19 +32,19 @@ def in_slices(
     columns: Sequence[str],
     slice_rows: int,
     encode: Callable[[pa.RecordBatch], Made],
-    rows: NDArray[np.int64] | None = None,
+    rows: Marked | None = None,
 ) -> Iterator[Made]:
     """Encoded slices in order; a few are worked on at a time, so memory holds a few slices.
 
-    Raises: DataError for a row that `encode` refuses, naming it; `rows` are the positions of the frame's rows.
+    Raises: DataError for a row that `encode` refuses, naming it by its place among `rows` of the file.
     """
 
     def make(batch: pa.RecordBatch, start: int) -> Made:
         try:
             return encode(batch)
         except DataError as error:
-            row = first_bad_row(encode, batch)
-            raise error.at(f"{frame.origin} row {(start + row if rows is None else rows[start + row]) + 1},") from error
+            row = start + first_bad_row(encode, batch)
+            raise error.at(f"{frame.origin} row {(row if rows is None else rows.positions()[row]) + 1},") from error
 
     threads = min(usable_cores(), MOST_THREADS)
     start = 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ceiba.base.errors import DataError
 from ceiba.read.decode import Text
 
-SEGMENT_BYTES = 4 << 20
+SEGMENT_BYTES = 5 << 19
 """Bytes parsed at once by one thread."""
 FIRST_PART = 4
 """The first segment, which is read twice, since kinds are first told from it, is this much smaller."""

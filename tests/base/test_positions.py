@@ -32,5 +32,12 @@ def test_only_rising_positions_of_rows_that_exist_are_marked(rows: list[int]) ->
         Marked.of(np.array(rows), 41)
 
 
+def test_blocks_hold_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ceiba.base.positions.BLOCK_ROWS", 9)
+    blocks = list(Marked.of(np.array(ROWS), 41).blocks())
+    assert [block.tolist() for block in blocks] == [[0, 3, 7, 8], [9, 15, 16], [], [], [40]]
+    assert Marked.of(np.array(ROWS), 41).positions().dtype == np.int32
+
+
 def test_no_row_may_be_marked() -> None:
     assert Marked.of(np.array([], dtype=np.int64), 0).positions().tolist() == []

@@ -16,6 +16,7 @@ import pytest
 
 from ceiba.base import files
 from ceiba.base.errors import DataError, InputError
+from ceiba.base.positions import Marked
 from ceiba.fields import CategorySpec, Encoded, Field, Fields, NumberSpec, Ragged, TextLayout
 from ceiba.fields.columns import as_text
 from ceiba.prepare import Arrays, fit_fields, prepare_arrays
@@ -141,7 +142,7 @@ def test_made_once_for_the_same_data_and_fields(tmp_path: Path) -> None:
     others = [
         prepare_arrays(watched, fields, "w", tmp_path),
         prepare_arrays(watched, Fields({**fields.inputs, "text": Letters(mark="x")}, fields.outputs), None, tmp_path),
-        prepare_arrays(watched, fields, None, tmp_path, rows=np.arange(30) * 2),
+        prepare_arrays(watched, fields, None, tmp_path, rows=Marked.of(np.arange(30) * 2, 60)),
         prepare_arrays(watched.take(np.arange(29)), fields, None, tmp_path),
     ]
     assert len({first.folder, *(other.folder for other in others)}) == 5
@@ -236,7 +237,7 @@ def test_bad_values_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"row 2, column 'age'.*Got 'x'"):
         prepare_arrays(bad, fields, None, tmp_path)
     with pytest.raises(DataError, match="row 78,"):
-        prepare_arrays(bad, fields, None, tmp_path, rows=np.array([3, 77]))
+        prepare_arrays(bad, fields, None, tmp_path, rows=Marked.of(np.array([3, 77]), 78))
     good = open_frame({**bad.to_table().to_pydict(), "age": [1, 2]})
     with pytest.raises(DataError, match=r"column 'w' must hold weights.*Got -1"):
         prepare_arrays(good, fields, "w", tmp_path)
