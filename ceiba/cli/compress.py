@@ -28,16 +28,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of one call while it is measured")
     parser.add_argument("--out", metavar="DIR", help="where the bundle goes (default: beside it, named compressed)")
     given = parser.parse_args(arguments)
-    began = time.monotonic()
+    shares, began = shares_of(given.keep), time.monotonic()
     bundle = open_bundle(bundle_folder(given.bundle))
     out = Path(given.out) if given.out else beside(bundle, "compressed")
     if out.exists():
         raise InputError(f"{out} must not exist", "something of that name", "Name another folder with --out")
     goal = resolve("ceiba.compress:read_goal")(given.goal)
     ways = [way for way in given.ways.split(",") if way]
-    found = resolve("ceiba.compress:compress")(
-        bundle, goal, given.data, ways, given.epochs, given.threads, say, shares_of(given.keep)
-    )
+    found = resolve("ceiba.compress:compress")(bundle, goal, given.data, ways, given.epochs, given.threads, say, shares)
     resolve("ceiba.compress:write")(found, out, resolve("ceiba.report:render_html")(found.report))
     print(shown(found.table))
     figures = {**found.table, "bundle": str(out) if found.chosen else None, "seconds": time.monotonic() - began}

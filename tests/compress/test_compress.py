@@ -155,8 +155,8 @@ def test_a_training_that_is_stopped_ends_the_search() -> None:
 
 def test_only_the_shares_that_are_asked_for_are_kept(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compress", str(trained / "run"), "--try", "pruned", "--epochs", "0.1", "--json"]
-    found = ["--goal", "size <= 0.9x, drop <= 100%", "--keep", "0.5", "--out", str(trained / "half")]
-    assert main(words + found) == 0
+    words += ["--goal", "size <= 0.9x, drop <= 100%", "--out", str(trained / "half")]
+    assert main([*words, "--keep", "0.5"]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {row["name"].split(" + ")[0] for row in figures["candidates"]} == {"pruned to 50%"}
     assert main([*words, "--keep", "0.5,1"]) == 2
