@@ -21,13 +21,12 @@ def main() -> None:
     parser.add_argument("--goal", default=GOAL)
     parser.add_argument("--try", dest="ways", default="int8,half,pruned")
     parser.add_argument("--epochs", type=float, default=0.5)
-    parser.add_argument("--keep", default="0.75,0.5,0.375,0.25")
+    parser.add_argument("--keep", type=shares_of, default=())
     given = parser.parse_args()
-    shares = shares_of(given.keep)
     for run in given.runs:
         print(f"{run}: {given.goal}", flush=True)
         bundle, goal, ways = open_bundle(run), read_goal(given.goal), given.ways.split(",")
-        found = compress(bundle, goal, None, ways, given.epochs, say=told, shares=shares)
+        found = compress(bundle, goal, None, ways, given.epochs, say=told, shares=given.keep)
         table = found.table
         about = f"{table['rows']:,} {table['split']} rows; {json.dumps(table['machine'])}"
         print(f"  chosen: {table['chosen']}; {about}", flush=True)

@@ -384,10 +384,8 @@ def open_model(bundle: Bundle) -> Model:
     Raises: BundleError if the bundle holds edits or weights that this function cannot rebuild.
     """
     layouts = Fields.from_json(bundle.fields_json, bundle.field_files()).layouts()
-    outputs = {
-        name: OutputLayout(**{**value, "counts": tuple(value["counts"])})
-        for name, value in bundle.model["outputs"].items()
-    }
+    told = bundle.model["outputs"]
+    outputs = {name: OutputLayout(**one | {"counts": tuple(one["counts"])}) for name, one in told.items()}
     model = build_model(ModelSpec.model_validate(bundle.model["spec"]), layouts, outputs)
     apply_edits(model, bundle.edits)
     model.edits = bundle.edits

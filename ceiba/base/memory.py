@@ -17,7 +17,7 @@ SAMPLE_S = 0.02
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Names of options in glibc's malloc.h."""
 APART_BYTES = 2 << 20
-"""With 256 kB the peak is 2 % lower, and reading takes a quarter longer."""
+"""With 256 kB the peak is 2 % lower, and reading takes a fifth longer."""
 DECAY_MS = 50
 """After which Arrow's pool lets go of what was freed; 0 costs a quarter more time."""
 KEPT_BYTES = 32 << 20

@@ -31,8 +31,9 @@ class Marked:
     length: int
 
     @classmethod
-    def of(cls, rows: NDArray[Any], length: int) -> "Marked":
-        """Those at positions in rising order."""
+    def of(cls, rows: NDArray[Any], length: int | None = None) -> "Marked":
+        """Those at positions in rising order; of as many rows as the last of them needs, unless told."""
+        length = (int(rows[-1]) + 1 if len(rows) else 0) if length is None else length
         assert len(rows) == 0 or (rows[0] >= 0 and rows[-1] < length and bool((rows[1:] > rows[:-1]).all()))
         chosen = np.zeros(length, dtype=np.bool_)
         chosen[rows] = True

@@ -23,19 +23,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data", metavar="DATA", help="rows with truths to decide on (default: the recipe's test)")
     parser.add_argument("--epochs", type=float, default=0.5, metavar="SHARE",
                         help="share of the recipe's epochs that a pruned network is trained for")  # fmt: skip
-    parser.add_argument("--keep", default="0.75,0.5,0.375,0.25", metavar="SHARES",
-                        help="shares of a network that pruned keeps (default: 0.75,0.5,0.375,0.25)")  # fmt: skip
+    parser.add_argument("--keep", type=shares_of, default=(), metavar="SHARES",
+                        help="shares of a network that pruned keeps, e.g. 0.5,0.25 (default: four, from 0.75 down)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of one call while it is measured")
     parser.add_argument("--out", metavar="DIR", help="where the bundle goes (default: beside it, named compressed)")
     given = parser.parse_args(arguments)
-    shares, began = shares_of(given.keep), time.monotonic()
+    began = time.monotonic()
     bundle = open_bundle(bundle_folder(given.bundle))
     out = Path(given.out) if given.out else beside(bundle, "compressed")
     if out.exists():
         raise InputError(f"{out} must not exist", "something of that name", "Name another folder with --out")
     goal = resolve("ceiba.compress:read_goal")(given.goal)
     ways = [way for way in given.ways.split(",") if way]
-    found = resolve("ceiba.compress:compress")(bundle, goal, given.data, ways, given.epochs, given.threads, say, shares)
+    found = resolve("ceiba.compress:compress")(
+        bundle, goal, given.data, ways, given.epochs, given.threads, say, given.keep
+    )
     resolve("ceiba.compress:write")(found, out, resolve("ceiba.report:render_html")(found.report))
     print(shown(found.table))
     figures = {**found.table, "bundle": str(out) if found.chosen else None, "seconds": time.monotonic() - began}

@@ -39,7 +39,7 @@ class Material:
     model: bytes
     workshop: Workshop | None
     epochs: float
-    shares: tuple[float, ...] = SHARES
+    shares: tuple[float, ...]
 
 
 Way = Callable[[Material], Iterator[Candidate]]

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +59,19 @@ def compress(
     epochs: float = EPOCHS,
     threads: int = 1,
     say: Say = lambda line: None,
-    shares: Sequence[float] = SHARES,
+    shares: Sequence[float] = (),
 ) -> Compressed:
     """Try the ways, measure each candidate beside the original, choose the best that reaches the goal.
 
     `data` holds the rows of the decision with their truths; None: the test rows of the recipe, or the validation rows.
+    `shares` of a network are what pruning keeps; none: SHARES, one after the other.
 
     Raises: InputError for an unknown way, or without rows to decide on; BundleError for a bundle without a network.
     """
     for way in ways:
         if way not in WAYS:
             raise InputError("--try must name known ways", f"'{way}'", nearest(way, WAYS))
-    material, held, frame = prepare(bundle, data, epochs)
-    material = replace(material, shares=tuple(shares))
+    material, held, frame = prepare(bundle, data, epochs, tuple(shares or SHARES))
     before = held.logits(OnnxBackend(material.model, threads))
     truth = held.scored(before)
     memory = memory_bytes(material.model, held.parts(range(min(BATCH_ROWS, held.num_rows))))
@@ -105,7 +105,7 @@ def compress(
     return finished(bundle, held, frame, table, None if chosen is None else models[chosen], threads)
 
 
-def prepare(bundle: Bundle, data: str | None, epochs: float) -> tuple[Material, Held, Frame]:
+def prepare(bundle: Bundle, data: str | None, epochs: float, shares: tuple[float, ...]) -> tuple[Material, Held, Frame]:
     """The original's graph, what is needed to train, and the rows of the decision.
 
     Raises: InputError where no rows are at hand; BundleError for a bundle with neither weights nor a graph.
@@ -131,7 +131,7 @@ def prepare(bundle: Bundle, data: str | None, epochs: float) -> tuple[Material, 
     else:
         do = "Name rows with their truths: --data FILE"
         raise InputError("Compression must be decided on rows with truths", "no data of the recipe", do)
-    return Material(graph, workshop, epochs), hold(predictor, frame, name), frame
+    return Material(graph, workshop, epochs, shares), hold(predictor, frame, name), frame
 
 
 def judge(row: Mapping[str, Any], goal: Goal, is_rounded: bool) -> tuple[str, str]:

@@ -130,7 +130,7 @@ def _language(frame: Frame, name: str, fields: Fields, entry: Path, training: bo
     assert isinstance(one, TokenField)
     windows = windows_of(pack_stream(frame, name, one, entry), one.max_tokens, whole=not training)
     ahead = windows if one.hides else replace(windows, start=1)
-    return Arrays(entry, len(windows), {f"{name}.ids": windows}, {name: ahead}, None, np.arange(len(windows)))
+    return Arrays(entry, len(windows), {f"{name}.ids": windows}, {name: ahead}, None, positions(len(windows)))
 
 
 def _identity(frame: Frame, fields: Fields, weight: str | None, rows: Marked | None) -> str:

@@ -186,5 +186,5 @@ def _checked(frames: dict[str, Frame], rows: dict[str, Rows], notes: list[str]) 
         valid=frames["valid"],
         test=frames.get("test"),
         notes=tuple(dict.fromkeys(notes)),
-        rows={name: Marked.of(one, int(one[-1]) + 1 if len(one) else 0) for name in frames for one in (rows[name],)},
+        rows={name: Marked.of(rows[name]) for name in frames},
     )
