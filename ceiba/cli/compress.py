@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--epochs", type=float, default=0.5, metavar="SHARE",
                         help="share of the recipe's epochs that a pruned network is trained for")  # fmt: skip
     parser.add_argument("--keep", type=shares_of, default=(), metavar="SHARES",
-                        help="shares of a network that pruned keeps, e.g. 0.5,0.25 (default: four, from 0.75 down)")  # fmt: skip
+                        help="shares that pruned keeps, e.g. 0.5,0.25 (default: four, from 0.75 down)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of one call while it is measured")
     parser.add_argument("--out", metavar="DIR", help="where the bundle goes (default: beside it, named compressed)")
     given = parser.parse_args(arguments)
