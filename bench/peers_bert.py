@@ -37,7 +37,7 @@ def main() -> None:
         pq.write_table(table, folder / "rows.parquet")
         texts, labels = table["text"].to_pylist(), [int(label) - FIRST_LABEL for label in table["label"].to_pylist()]
         (folder / "rows.json").write_text(json.dumps(list(zip(texts, labels, strict=True))))
-        field = fit_tokens(WordSpec(), iter([pa.array(texts)]), 64, 0)
+        field = fit_tokens(WordSpec(), [pa.array(texts)], 64, 0)
         (folder / "tokenizer.json").write_text(field.trained)
         encoder = {"type": "transformer", "layers": 4, "heads": 4}
         recipe = {
