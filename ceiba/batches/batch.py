@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ceiba.fields import Ragged
+from ceiba.fields import Ragged, Windows
 from ceiba.prepare import Arrays
 
 
@@ -68,11 +69,16 @@ def gather(arrays: Arrays, positions: NDArray[np.int64]) -> Batch:
     """Copy some rows out of the memory-mapped arrays; ragged parts are padded with zeros to the longest of them."""
     inputs = {}
     for name, part in arrays.parts.items():
-        rows = part.take(positions).pad() if isinstance(part, Ragged) else part[positions]
-        inputs[name] = torch.from_numpy(rows)
+        inputs[name] = torch.from_numpy(_taken(part, positions))
     targets = {}
     for name, target in arrays.targets.items():
-        rows = target.take(positions).pad() if isinstance(target, Ragged) else target[positions]
-        targets[name] = torch.from_numpy(rows)
-    weight = None if arrays.weight is None else torch.from_numpy(arrays.weight[positions])
-    return Batch(inputs, targets, weight, arrays.rows[positions], known=arrays.known)
+        targets[name] = torch.from_numpy(_taken(target, positions))
+    weight = None if arrays.weight is None else torch.from_numpy(arrays.weight.take(positions))
+    return Batch(inputs, targets, weight, arrays.rows.take(positions), known=arrays.known)
+
+
+def _taken(part: Ragged | Windows | NDArray[Any], positions: NDArray[np.int64]) -> NDArray[Any]:
+    """The rows of one part, in an array of their own; `take` finds them in a fraction of the time of an index."""
+    if isinstance(part, Ragged):
+        return part.take(positions).pad()
+    return part[positions] if isinstance(part, Windows) else part.take(positions, axis=0)

@@ -26,6 +26,8 @@ from ceiba.train.world import BLOCKS, World, like, own_share, whole
 
 Weights = dict[str, Tensor]
 WISHES = 3
+CLIP_SPARE = 1e-6
+"""What torch adds to a norm before it divides by it."""
 
 
 @dataclass(frozen=True)
@@ -194,10 +196,10 @@ class Run:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if self.scaler is not None:
             self.scaler.unscale(gradients)
-        self.norm = torch.nn.utils.get_total_norm(gradients)
-        if self.spec.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, self.norm)
-        self.norm = whole({"norm": self.norm})["norm"]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.norm = whole({"norm": norm})["norm"]
+        if self.spec.clip_norm is not None and self._may_exceed(self.spec.clip_norm):
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.spec.clip_norm, norm)
         checked = loss + self.norm if self.world.is_alone else self.norm  # all processes have one norm, not one loss
         # On an accelerator nobody must wait for the answer; here it is at hand, and cheaper as a plain number.
         bad = ~checked.isfinite() if self.device.type != "cpu" else not math.isfinite(checked)
@@ -213,6 +215,11 @@ class Run:
         if self.scaler is not None:  # a gradient that was scaled too far does not make the loss wrong
             return loss.nan_to_num(0, 0, 0)
         return loss.masked_fill(bad, 0) if isinstance(bad, Tensor) else torch.zeros_like(loss) if bad else loss
+
+    def _may_exceed(self, most: float) -> bool:
+        """Whether the gradient may have to be clipped. Shorter ones would be multiplied by one, a pass over all of
+        them that is spared where reading the norm waits for nothing."""
+        return self.device.type != "cpu" or not float(self.norm) + CLIP_SPARE <= most
 
     def _apply(self, bad: Tensor | bool) -> None:
         """Take the step unless the check failed; on an accelerator nobody waits for its answer.

@@ -69,6 +69,15 @@ def test_clip_value_bounds_each_value_of_the_gradient() -> None:
     torch.testing.assert_close(clipped, start - 0.1 * gradient.clamp(-limit, limit))
 
 
+@pytest.mark.parametrize("share", [0.5, 0.999, 1.001, 2.0])
+def test_clip_norm_shortens_a_gradient_that_is_longer(share: float) -> None:
+    start, plain = stepped(run_of())
+    gradient = (start - plain) / 0.1
+    _, clipped = stepped(run_of(clip_norm=share * float(gradient.norm())))
+    torch.testing.assert_close(clipped, start - 0.1 * gradient * min(share, 1))
+    assert (share > 1) == bool((clipped == plain).all()), "one that is shorter stays the same to the last bit"
+
+
 @pytest.mark.parametrize(("share", "first"), [(0.0, 0), (0.45, 4), (0.9, 9)])
 def test_swa_is_the_plain_mean_of_the_weights_since_its_beginning(share: float, first: int) -> None:
     run = run_of(swa_from=share)
