@@ -55,7 +55,8 @@ def open_image(data: bytes, draft: tuple[int, int] | None = None, max_pixels: in
             if draft is not None and image.mode in ("L", "RGB"):
                 image.draft(None, draft)
             image.load()
-            return _plain_mode(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _plain_mode(image)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -85,12 +86,17 @@ def _plain_mode(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(paper, layer).convert("L" if is_grey else "RGB")
-    return image.convert("L" if image.mode in SHALLOW else "RGB")
+    return _in_mode(image, "L" if image.mode in SHALLOW else "RGB")
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """The image in a mode; itself, where Pillow would make a copy."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def sized(image: Image.Image, height: int, width: int, channels: int, resample: Filter) -> Pixels:
     """An image → pixels (height, width, channel)."""
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = _in_mode(image, "L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), FILTERS[resample])
     return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
