@@ -122,6 +122,7 @@ def compare(
     for form, model in forms.items():
         runs[form] = lambda model=model: written(model, (prompts + 1).tolist(), tokens)  # type: ignore[misc]
     seconds, texts, speed = dict.fromkeys(runs, torch.inf), {}, 0.0
+    steps = dict.fromkeys(("plain", "packed"), torch.inf)
     block = torch.ones(READ_FLOATS)
     for _ in range(rounds):
         for name, run in runs.items():
@@ -129,10 +130,12 @@ def compare(
             texts[name] = run()
             seconds[name] = min(seconds[name], time.perf_counter() - began)
             speed = max(speed, read_speed(block))
+        for name in steps:
+            steps[name] = min(steps[name], step_seconds(forms[name], "text", rows))
     rate = {name: rows * tokens / one for name, one in seconds.items()}
     own: WeightForm = max(("plain", "packed"), key=lambda form: rate[form])  # type: ignore[assignment]
     equal = same_tokens(peer, prompts, texts["transformers"], texts[own])
-    share = num_bytes / step_seconds(forms[own], "text", rows) / speed
+    share = num_bytes / steps[own] / speed
     figures = {
         "tokens_per_second": rate, "same_tokens": equal, "read_gb_per_second": speed / 1e9, "share_of_read": share,
         "own_form": own, "gain": rate[own] / rate["transformers"], "int8_gain": rate["int8"] / rate[own],
