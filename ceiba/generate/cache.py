@@ -11,6 +11,8 @@ When the end meets the last column, what is alive moves to the front: a ring tha
 columns in use are always one piece.
 """
 
+import math
+import mmap
 from collections.abc import Sequence
 
 import numpy as np
@@ -193,8 +195,13 @@ def blank(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Zeros of the kind of another tensor.
 
     On the processor they are the system's own, which take time and memory page by page when they are first written:
-    torch's would be written at once, and a cache is mostly room that few texts need.
+    torch's would be written at once, and a cache is mostly room that few texts need. Pages must be small for that: the
+    first keys of a row are far from those of the next, and each would bring a page of 2 MB.
     """
     if like.device.type != "cpu" or like.dtype != torch.float32:
         return like.new_zeros(shape)
-    return torch.from_numpy(np.zeros(shape, dtype=np.float32))
+    if not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return torch.from_numpy(np.zeros(shape, dtype=np.float32))
+    room = mmap.mmap(-1, math.prod(shape) * like.element_size(), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    room.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(room, dtype=like.dtype).view(shape)

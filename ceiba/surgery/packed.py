@@ -90,7 +90,9 @@ class Int4Linear(nn.Module):
 
     def forward(self, values: Float[Tensor, "... inputs"]) -> Float[Tensor, "... outputs"]:
         rows = values.reshape(-1, values.shape[-1]).bfloat16()
-        found = self._product(rows, self.weight, BLOCK, self.scales)[:, : self.outputs]
+        found = self._product(rows, self.weight, BLOCK, self.scales)
+        if found.shape[1] > self.outputs:
+            found = found[:, : self.outputs]
         wide: Tensor = found.float() if self.bias is None else found + self.bias
         return wide.view(*values.shape[:-1], self.outputs)
 
