@@ -22,7 +22,7 @@ TEXTS = {
     "loud": "one crab ran to one sea as two crabs ran to two teas",
     "news": "banks fell as rates rose and funds sold oil",
 }
-STILL = {"epochs": 4, "batch_rows": 8, "threads": 1, "optimizer": {"lr": 0.01}}
+STILL = {"epochs": 4, "batch_rows": 8, "threads": 1, "precision": "fp32", "optimizer": {"lr": 0.01}}
 LORA = {
     "loud": {"rank": 4, "targets": ["query", "key", "value", "out", "up", "down"]},
     "news": {"rank": 6, "alpha": 24, "targets": ["gate", "up", "down"]},
@@ -144,7 +144,7 @@ def test_an_adapter_has_the_chats_that_it_learnt(
     recipe = {
         "from": str(made["base"]), "adapt": {"type": "lora", **LORA["loud"]},
         "data": {"train": str(tmp_path / "chats.jsonl")}, "outputs": {"messages": "chat"},
-        "train": {**STILL, "epochs": 30, "optimizer": {"lr": 0.03}}, "evaluate": {"baselines": False},
+        "train": {**STILL, "epochs": 30}, "evaluate": {"baselines": False},
     }  # fmt: skip
     bundle = ceiba.train(recipe, out=tmp_path / "run").bundle.folder
     assert main(["adapt", str(bundle), "--merge", "--out", str(tmp_path / "merged")]) == 0

@@ -22,7 +22,7 @@ TUNED = """
 from: base
 data: {train: chats.parquet}
 outputs: {talk: chat}
-train: {epochs: 12, batch_rows: 4, optimizer: {lr: 0.02}}
+train: {epochs: 12, batch_rows: 4, optimizer: {lr: 0.01}}
 """
 ANSWERS = {"cat": "miau", "dog": "wuff", "cow": "muh", "hen": "gack"}
 
