@@ -67,12 +67,8 @@ class Batch:
 
 def gather(arrays: Arrays, positions: NDArray[np.int64]) -> Batch:
     """Copy some rows out of the memory-mapped arrays; ragged parts are padded with zeros to the longest of them."""
-    inputs = {}
-    for name, part in arrays.parts.items():
-        inputs[name] = torch.from_numpy(_taken(part, positions))
-    targets = {}
-    for name, target in arrays.targets.items():
-        targets[name] = torch.from_numpy(_taken(target, positions))
+    inputs = {name: torch.from_numpy(_taken(part, positions)) for name, part in arrays.parts.items()}
+    targets = {name: torch.from_numpy(_taken(target, positions)) for name, target in arrays.targets.items()}
     weight = None if arrays.weight is None else torch.from_numpy(arrays.weight.take(positions))
     return Batch(inputs, targets, weight, arrays.rows.take(positions), known=arrays.known)
 

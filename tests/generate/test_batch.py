@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from ceiba.base.memory import anonymous_bytes
 from ceiba.generate.batch import Batch
 from ceiba.generate.decoder import CachedDecoder, Decoder, RereadingDecoder, passes
 from ceiba.generate.options import read_options
@@ -164,19 +163,8 @@ def test_room_in_the_cache_that_no_text_needs_costs_no_memory(model: Callable[..
 
     decoder = CachedDecoder(model(), "text", 100_000, 16)
     before = touched()
-    decoder.admit([[1, 2, 3]])
-    decoder.step([[4]])
+    decoder.admit([[1, 2, 3]] * 16)  # whose first keys lie far apart
+    decoder.step([[4]] * 16)
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in decoder.cache.parts)
     assert held > 500e6
-    assert touched() - before < held / 5
-
-
-def test_a_long_context_takes_the_room_of_the_tokens_that_it_holds(model: Callable[..., Model]) -> None:
-    context, tokens, dim, layers = 100_000, 8, 32, 2
-    decoder = CachedDecoder(model(positions="rotary"), "text", context, len(PROMPTS))
-    decoder.admit([[1]])
-    before = anonymous_bytes()
-    decoder.admit([[1] * tokens] * (len(PROMPTS) - 1))
-    decoder.step([[1]] * len(PROMPTS))
-    whole = 2 * layers * len(PROMPTS) * context * dim * 4
-    assert anonymous_bytes() - before < whole / 20
+    assert touched() - before < held / 20

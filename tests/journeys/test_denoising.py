@@ -45,8 +45,8 @@ def recipe(**more: Any) -> dict[str, Any]:
             "type": "text", "tokenizer": "character", "max_tokens": 16,
             "head": {"type": "denoise", "rate": 0.25, "span": 2},
         }},
-        "model": {"dim": 32, "trunk": {"type": "transformer", "layers": 1, "heads": 4}},
-        "train": {**TRAIN, "steps": 1000, "optimizer": {"lr": 0.005}}, **more,
+        "model": {"dim": 64, "trunk": {"type": "transformer", "layers": 1, "heads": 4}},
+        "train": {**TRAIN, "steps": 700, "optimizer": {"lr": 0.005}}, **more,
     }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_what_was_left_out_is_restored(learnt: Run) -> None:
         logits = model({"text.ids": parts["ids"], "text.teacher": found})["text"]
         found[:, place] = logits[:, place].argmax(-1)
     right = [(row[there > 0] == there[there > 0]).all() for row, there in zip(found, parts["teacher"], strict=True)]
-    assert np.mean(right) > 0.5, "whole rows, of which chance restores none"
+    assert np.mean(right) > 0.75
 
 
 def pieces(run: Run, rows: list[dict[str, str]]) -> dict[str, torch.Tensor]:

@@ -254,9 +254,9 @@ def test_rows_average_to_the_figure(kind: str, metric: str) -> None:
 def test_sixteen_thousand_rows_cost_little() -> None:
     truth, scores = binary_rows(16_281)
     figures("binary", truth, scores)
-    started = time.process_time()
+    started = time.perf_counter()
     figures("binary", truth, scores)
-    assert time.process_time() - started < 0.5
+    assert time.perf_counter() - started < 0.5
 
 
 def test_figures_of_many_rows_take_little_room_beside_them() -> None:
