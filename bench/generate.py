@@ -8,8 +8,7 @@ of 64 random tokens, 128 new ones. Both read the same weights; the runs of a rou
 the best of the rounds. Ours in float32 is the faster of `plain` and `packed` in this run. Tokens must be equal;
 where float32's rounding decides between two tokens, the row is compared up to there. The share of the memory's speed
 is that of a step after the prompt.
-int8 and 4-bit weights are measured against our own float32. The memory's speed is that of summing 256 MB, measured
-just before the step that it is held against; the share is the median of the rounds.
+int8 and 4-bit weights are measured against our own float32. The memory's speed is that of summing 256 MB.
 
 With a trained bundle: what int8 and 4-bit weights do to the perplexity of the last tenth of a text, and with a draft,
 how much faster greedy text is written than without, token for token the same.
@@ -25,7 +24,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.work import median
 from ceiba.bundle import open_bundle
 from ceiba.cli.opening import bundle_folder
 from ceiba.fields import TextLayout
@@ -123,21 +121,18 @@ def compare(
     runs: dict[str, Callable[[], list[list[int]]]] = {"transformers": lambda: theirs(peer, prompts, tokens)}
     for form, model in forms.items():
         runs[form] = lambda model=model: written(model, (prompts + 1).tolist(), tokens)  # type: ignore[misc]
-    seconds, texts, speeds = dict.fromkeys(runs, torch.inf), {}, []
-    shares: dict[str, list[float]] = {"plain": [], "packed": []}
+    seconds, texts, speed = dict.fromkeys(runs, torch.inf), {}, 0.0
     block = torch.ones(READ_FLOATS)
     for _ in range(rounds):
         for name, run in runs.items():
             began = time.perf_counter()
             texts[name] = run()
             seconds[name] = min(seconds[name], time.perf_counter() - began)
-        for name in shares:  # the memory's speed changes with a machine's neighbors: both within the same second
-            speeds.append(read_speed(block))
-            shares[name].append(num_bytes / step_seconds(forms[name], "text", rows) / speeds[-1])
+            speed = max(speed, read_speed(block))
     rate = {name: rows * tokens / one for name, one in seconds.items()}
     own: WeightForm = max(("plain", "packed"), key=lambda form: rate[form])  # type: ignore[assignment]
     equal = same_tokens(peer, prompts, texts["transformers"], texts[own])
-    share, speed = median(shares[own]), median(speeds)
+    share = num_bytes / step_seconds(forms[own], "text", rows) / speed
     figures = {
         "tokens_per_second": rate, "same_tokens": equal, "read_gb_per_second": speed / 1e9, "share_of_read": share,
         "own_form": own, "gain": rate[own] / rate["transformers"], "int8_gain": rate["int8"] / rate[own],

@@ -119,8 +119,8 @@ def text_of(frame: Frame) -> str:
 
 
 def ceiba(recipe: str) -> Result:
-    """The same by a recipe; no baseline is learnt beside it, as the loop by hand has none."""
-    found = train(recipe, "evaluate.baselines=false")
+    """The same by a recipe."""
+    found = train(recipe)
     loss = found["metrics"]["valid"]["text"]["loss"]["value"]
     return Result(loss, found["cost"]["phases"]["train"], found["cost"]["parameters"])
 
