@@ -23,7 +23,7 @@ from ceiba.fields import BESIDE, FEATURES, REFERENCE, TARGETS, TEACHER, Fields, 
 from ceiba.heads import HEADS, Head, OutputLayout, Preference, Sequence, TokenHead
 from ceiba.layers import Memory, StochasticDepth, Tokens, one_token, pool
 from ceiba.predict import EMBEDDING
-from ceiba.surgery import apply_edits
+from ceiba.surgery import apply_edits, widened
 from ceiba.trunks import TRUNKS, NoneSpec, Trunk
 
 ENCODER_TYPES: dict[str, TypeAdapter[Spec]] = {kind: TypeAdapter(one_of(specs)) for kind, specs in ENCODERS.items()}
@@ -340,7 +340,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
                     f"{part} must hold the model's tensors and no others", "many more", "Use its own recipe"
                 )
             weights |= load_file(part)
-    except (OSError, SafetensorError) as error:
+        weights = widened(weights)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise BundleError(f"{path} must be a safetensors file", str(error), "Use an undamaged copy") from error
     if wrong := sorted(set(own) ^ set(weights)):
         raise BundleError(f"{path} must hold the model's tensors and no others", listed(wrong), "Use its own recipe")

@@ -1,7 +1,8 @@
 """Clients of other servers, unchanged: tritonclient over HTTP in JSON and binary, the openai package, curl.
 
-Run in an environment of its own (real_clients.txt), beside servers of the adult bundle and of a language model:
-python bench/serving/real_clients.py ADULT_ADDRESS WRITER_ADDRESS
+Run in an environment of its own (real_clients.txt), beside servers of the adult bundle, of a language model and of an
+encoder of texts, served as adult, writer and encoder:
+python bench/serving/real_clients.py ADULT_ADDRESS WRITER_ADDRESS ENCODER_ADDRESS
 """
 
 import json
@@ -82,20 +83,27 @@ def openai(address: str, model: str) -> str:
 
 
 def embeddings(address: str, model: str) -> int:
-    """The openai package asks for base64 unless told otherwise; the width."""
+    """Vectors in base64, which the openai package asks for unless told otherwise, and as numbers; their width."""
     client = OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
-    found = client.embeddings.create(model=model, input=["a", "abc"])
-    return len(found.data[0].embedding)
+    texts = ["Stocks fell on Friday.", "Shares dropped.", "The team won the final."]
+    packed, plain = (
+        np.array([one.embedding for one in client.embeddings.create(model=model, input=texts, **more).data])
+        for more in ({}, {"encoding_format": "float"})
+    )
+    np.testing.assert_allclose(packed, plain, rtol=1e-6)
+    alone = client.embeddings.create(model=model, input=texts[1]).data[0].embedding
+    np.testing.assert_allclose(alone, packed[1], rtol=1e-4, atol=1e-5)
+    return packed.shape[1]
 
 
 if __name__ == "__main__":
-    adult, writer = sys.argv[1:3]
+    adult, writer, encoder = sys.argv[1:4]
     figures = {
         "tensorflow": tensorflow(adult),
         "inference_json": inference(adult, False),
         "inference_binary": inference(adult, True),
-        "openai": openai(writer, "echo"),
-        "embeddings": embeddings(writer, "echo"),
+        "openai": openai(writer, "writer"),
+        "embeddings": embeddings(encoder, "encoder"),
     }
     assert abs(figures["inference_json"] - figures["tensorflow"]) < 1e-6
     assert figures["inference_json"] == figures["inference_binary"]

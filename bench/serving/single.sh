@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Requests a second of single-row JSON over 64 connections, in turn: the bare handler, Ceiba with keys, and its peers.
 # single.sh EXPORTED TRAINED RECORDS.jsonl PEERS [seconds] [rounds]: two bundles, rows, and an environment's folder with
-# Ceiba and peers.txt in it. MORE names another with bentoml and mlflow, which want other versions. Needs wrk.
+# Ceiba and peers.txt in it. MORE names another with bentoml and mlflow, which want other versions, RAY one with
+# ray[serve]. Needs wrk.
 set -u
 here=$(cd "$(dirname "$0")" && pwd); export PYTHONPATH=$here:$here/../.. RECORDS=$3 OMP_NUM_THREADS=1
-seconds=${5:-4} rounds=${6:-3} python=$here/../../.venv/bin/python work=$(mktemp -d) jobs="" more=${MORE:-}
+seconds=${5:-4} rounds=${6:-3} python=$here/../../.venv/bin/python work=$(mktemp -d) jobs="" more=${MORE:-} ray=${RAY:-}
 cd "$work"
 begin() {  # NAME WORDS...: in a process group of its own, which ends as one
   setsid "${@:2}" > "$1.log" 2>&1 & jobs="$jobs $!"
@@ -23,6 +24,10 @@ if [ -n "$more" ]; then
   PATH=$more/bin:$PATH "$more/bin/python" "$here/peer_mlflow.py" saved > saved.log 2>&1
   PATH=$more/bin:$PATH begin mlflow "$more/bin/mlflow" models serve -m saved --env-manager local --port 8156 --workers 1
   servers="$servers bentoml:8155 mlflow:8156"
+fi
+if [ -n "$ray" ]; then
+  begin ray "$ray/bin/python" "$here/peer_ray.py" 8157
+  servers="$servers ray:8157"
 fi
 for pair in $servers; do
   for _ in $(seq 600); do [ "$(curl -s -o /dev/null -w '%{http_code}' localhost:${pair##*:}/docs)" != 000 ] && break; sleep 0.1; done

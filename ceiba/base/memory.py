@@ -22,6 +22,8 @@ DECAY_MS = 50
 """After which Arrow's pool lets go of what was freed; 0 costs a quarter more time."""
 KEPT_BYTES = 32 << 20
 """As far as glibc raises the bound by itself."""
+LASTING_APART_BYTES = 256 << 10
+"""In a process that goes on for long; with 1 MB what is left behind by each large object is twice as much."""
 
 
 def anonymous_bytes() -> int:
@@ -65,6 +67,14 @@ class PeakMemory:
         self._done.set()
         self._thread.join()
         self.bytes = max(self.bytes, anonymous_bytes())
+
+
+def settle() -> None:
+    """For a process that goes on for long, and now and then takes up large objects and lets others go: blocks of
+    LASTING_APART_BYTES and more are mapped apart, so that nothing small that came later holds their room."""
+    option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # glibc alone has it
+    option(MMAP_THRESHOLD, LASTING_APART_BYTES)
+    option(TRIM_THRESHOLD, 2 * KEPT_BYTES)
 
 
 def give_back() -> None:

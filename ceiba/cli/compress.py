@@ -18,8 +18,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle or the folder of a run")
     parser.add_argument("--goal", default="", metavar="GOAL",
                         help='e.g. "latency <= 0.5x, drop <= 0.5%%"; also p99, throughput, size, memory')  # fmt: skip
-    parser.add_argument("--try", dest="ways", default="half,int8,pruned,sparse", metavar="WAYS",
-                        help="half, int8, pruned, sparse, comma-separated (default: all)")  # fmt: skip
+    parser.add_argument("--try", dest="ways", default="", metavar="WAYS",
+                        help="half, int8, pruned, sparse; of a language model half, int8, int4 (all)")  # fmt: skip
     parser.add_argument("--data", metavar="DATA", help="rows with truths to decide on (default: the recipe's test)")
     parser.add_argument("--epochs", type=float, default=0.5, metavar="SHARE",
                         help="share of the recipe's epochs that a pruned network is trained for")  # fmt: skip

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from ceiba.base.errors import CeibaError, Stopped
+from ceiba.bundle import ONNX
 from ceiba.compress.narrow import narrowed
 from ceiba.compress.retrain import Workshop, sparse_masks
 from ceiba.compress.smaller import BFLOAT16, dynamic_int8, half, static_int8, stored_int8
@@ -30,6 +31,8 @@ class Candidate:
     failed: str = ""
     is_rounded: bool = False
     """Computes with integers: its answers may not be those of the original to the last digit."""
+    file: str = ONNX
+    """Of the bundle that holds it."""
 
 
 @dataclass(frozen=True)

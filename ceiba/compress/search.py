@@ -2,19 +2,40 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ceiba.base.errors import BundleError, InputError, nearest
 from ceiba.base.files import write_bytes, write_folder, write_json
-from ceiba.bundle import CARD, ONNX, PARITY, REPORT, REPORT_HTML, ROWS, WEIGHTS, Bundle, derive_bundle
+from ceiba.bundle import (
+    CARD,
+    ONNX,
+    PARITY,
+    REPORT,
+    REPORT_HTML,
+    ROWS,
+    WEIGHTS,
+    Bundle,
+    derive_bundle,
+    weight_files_of,
+)
 from ceiba.bundle.layout import WEIGHT_INDEX
 from ceiba.compress.candidates import SHARES, WAYS, Candidate, Material, candidates, row_of
 from ceiba.compress.goal import Goal
+from ceiba.compress.language import (
+    FORMS,
+    Writing,
+    as_written,
+    language_model,
+    perplexity_growth,
+    rounded,
+    speed_of_writing,
+    threads_of_torch,
+)
 from ceiba.compress.measure import BATCH_ROWS, Held, distance, drops, hold, machine, memory_bytes, speed, worst_class
-from ceiba.compress.retrain import EPOCHS, open_workshop
+from ceiba.compress.retrain import EPOCHS, Workshop, open_workshop
 from ceiba.evaluate import evaluate
 from ceiba.export import onnx_bytes, parity_report
 from ceiba.export.parity import AGAIN, TOLERANCE
@@ -55,7 +76,7 @@ def compress(
     bundle: Bundle,
     goal: Goal,
     data: str | None = None,
-    ways: Sequence[str] = tuple(WAYS),
+    ways: Sequence[str] = (),
     epochs: float = EPOCHS,
     threads: int = 1,
     say: Say = lambda line: None,
@@ -64,13 +85,19 @@ def compress(
     """Try the ways, measure each candidate beside the original, choose the best that reaches the goal.
 
     `data` holds the rows of the decision with their truths; None: the test rows of the recipe, or the validation rows.
-    `shares` of a network are what pruning keeps; none: SHARES, one after the other.
+    `ways`: none for all. `shares` of a network are what pruning keeps; none: SHARES, one after the other.
 
     Raises: InputError for an unknown way, or without rows to decide on; BundleError for a bundle without a network.
     """
+    writing = language_model(bundle)
+    known: Collection[str] = WAYS if writing is None else FORMS
     for way in ways:
-        if way not in WAYS:
-            raise InputError("--try must name known ways", f"'{way}'", nearest(way, WAYS))
+        if way not in known:
+            whose = "" if writing is None else " of a language model"
+            raise InputError(f"--try must name known ways{whose}", f"'{way}'", nearest(way, known))
+    ways = ways or tuple(known)
+    if writing is not None:
+        return compress_language(bundle, writing, goal, data, ways, threads, say)
     material, held, frame = prepare(bundle, data, epochs, tuple(shares or SHARES))
     before = held.logits(OnnxBackend(material.model, threads))
     truth = held.scored(before)
@@ -105,6 +132,59 @@ def compress(
     return finished(bundle, held, frame, table, None if chosen is None else models[chosen], threads)
 
 
+def compress_language(
+    bundle: Bundle, writing: Writing, goal: Goal, data: str | None, ways: Sequence[str], threads: int, say: Say
+) -> Compressed:
+    """The same for a language model, whose matrices are kept in fewer bits: measured as it writes with them."""
+    name, frame = deciding(writing.predictor, data, open_workshop(bundle, writing.model, writing.predictor))
+    size = sum(path.stat().st_size for path in weight_files_of(bundle.weights_path))
+    rows: list[dict[str, Any]] = []
+    models: dict[str, tuple[Candidate, Writing]] = {}
+    with threads_of_torch(threads):
+        original = replace(writing, model=as_written(writing.model, writing.output))
+        before = original.scored(frame)
+        for way in ways:
+            began = time.monotonic()
+            form, how = FORMS[way]
+            content, smaller = rounded(writing, bundle, form)
+            candidate = Candidate(way, how, content, file=WEIGHTS)
+            row = row_of(candidate) | speed_of_writing(original, smaller)
+            row["bytes"], row["ratios"]["size"] = len(content), len(content) / size
+            row |= {"drop": {writing.output: perplexity_growth(before, smaller.scored(frame))}, "class_drop": 0.0}
+            row["verdict"], row["why"] = judge(row, goal, is_rounded=False)
+            row["seconds"] = time.monotonic() - began
+            rows.append(row)
+            models[way] = candidate, smaller
+            say(line_of(row))
+        chosen = choose(rows, goal)
+        table = {
+            "goal": str(goal), "split": name, "rows": frame.num_rows, "threads": threads, "machine": machine(),
+            "bytes": size, "memory_bytes": None, "candidates": rows, "chosen": chosen,
+        }  # fmt: skip
+        report = {**(bundle.report or {}), "compression": table}
+        if chosen is None:
+            return Compressed(bundle, report, None, None)
+        candidate, smaller = models[chosen]
+        measured = evaluate(smaller.answering(), {name: frame})
+    report |= {**measured, "cost": {**report.get("cost", {}), **measured["cost"]}}
+    return Compressed(bundle, report, candidate, None)
+
+
+def deciding(predictor: Predictor, data: str | None, workshop: Workshop | None) -> tuple[str, Frame]:
+    """The rows of the decision, and their name.
+
+    Raises: InputError where none are at hand.
+    """
+    if data is not None:
+        return "test", clean_frame(open_frame(data, predictor.reading), predictor.cleaner.operations)
+    if workshop is None:
+        do = "Name rows with their truths: --data FILE"
+        raise InputError("Compression must be decided on rows with truths", "no data of the recipe", do)
+    parts = workshop.splits.parts()
+    name = "test" if "test" in parts else "valid"
+    return name, parts[name]
+
+
 def prepare(bundle: Bundle, data: str | None, epochs: float, shares: tuple[float, ...]) -> tuple[Material, Held, Frame]:
     """The original's graph, what is needed to train, and the rows of the decision.
 
@@ -121,16 +201,7 @@ def prepare(bundle: Bundle, data: str | None, epochs: float, shares: tuple[float
         predictor = Predictor.from_bundle(bundle, OnnxBackend(graph))
     else:
         raise BundleError(f"{bundle.folder} must hold weights or {ONNX}", "neither", "Use another bundle")
-    if data is not None:
-        name = "test"
-        frame = clean_frame(open_frame(data, predictor.reading), predictor.cleaner.operations)
-    elif workshop is not None:
-        parts = workshop.splits.parts()
-        name = "test" if "test" in parts else "valid"
-        frame = parts[name]
-    else:
-        do = "Name rows with their truths: --data FILE"
-        raise InputError("Compression must be decided on rows with truths", "no data of the recipe", do)
+    name, frame = deciding(predictor, data, workshop)
     return Material(graph, workshop, epochs, shares), hold(predictor, frame, name), frame
 
 
@@ -202,11 +273,12 @@ def write(found: Compressed, out: Path, html: str, card: str | None = None) -> N
             write_bytes(folder / REPORT_HTML, html.encode())
         return
     files = {
-        ONNX: found.chosen.model,
-        PARITY: json.dumps(found.parity, allow_nan=False).encode(),
+        found.chosen.file: found.chosen.model,
         REPORT: json.dumps(found.report, allow_nan=False, ensure_ascii=False).encode(),
         REPORT_HTML: html.encode(),
     }
+    if found.parity is not None:
+        files[PARITY] = json.dumps(found.parity, allow_nan=False).encode()
     if card is not None:
         files[CARD] = card.encode()
     stated = {"compressed": {"by": found.chosen.name, "how": found.chosen.how, "goal": found.table["goal"]}}

@@ -210,13 +210,16 @@ def open_generator(
     draft: Generator | None = None,
     adapters: ReadAdapters | None = None,
 ) -> Generator:
-    """A bundle's language model, its weights in a form; `auto`: the faster one of float32's, measured now.
+    """A bundle's language model, its weights in a form; `auto`: the one that the bundle was compressed to, else the
+    faster one of float32's, measured now.
 
     `adapters` reads those that stand beside it.
 
     Raises: BundleError if it holds none; what reading the adapters raises.
     """
     model = open_model(bundle)
+    if weights == "auto" and (form := bundle.meta.get("compressed", {}).get("by")) in ("int8", "int4"):
+        weights = form
     fields = Fields.from_json(bundle.fields_json, bundle.field_files())
     for name in model.head_slots:
         field = fields.inputs.get(name)

@@ -17,7 +17,7 @@ import uvloop
 from uvicorn import Server
 
 from ceiba.base.errors import CeibaError
-from ceiba.base.memory import give_back
+from ceiba.base.memory import give_back, settle
 from ceiba.bundle import Bundle
 from ceiba.predict import Predictor
 from ceiba.serve import admin, health, inference, openai, openapi, records, tensorflow
@@ -236,6 +236,7 @@ def work(
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     code = 1
+    settle()
     try:
         gc.freeze()
         uvloop.run(Worker(plan, open_model, rates, channel).run(main, probe))

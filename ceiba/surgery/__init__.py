@@ -13,6 +13,7 @@ from ceiba.surgery.lora import LoraLinear as LoraLinear
 from ceiba.surgery.lora import LoraOptions as LoraOptions
 from ceiba.surgery.lora import add_lora as add_lora
 from ceiba.surgery.lora import edit_lora, lora_layers, merge_lora
+from ceiba.surgery.stored import widened
 
 EDITS: dict[str, Callable[[nn.Module, Mapping[str, Any]], nn.Module]] = {"lora": edit_lora}
 """The `type` of an edit → what does it."""
@@ -25,6 +26,7 @@ __all__ = [
     "apply_edits",
     "lora_layers",
     "merge_lora",
+    "widened",
 ]
 
 
