@@ -26,6 +26,11 @@ from ceiba.serve.settings import Batching
 
 INLINE_S = 0.008
 """A batch that takes longer is computed in a thread."""
+ALONE_INLINE_S = 0.2
+"""The same on a single core, where a thread gains nothing: it and the loop push each other out of the core's caches.
+The loop must come round soon enough for deadlines and probes."""
+QUIET_TURNS = 3
+"""Turns of the loop without new rows before a batch is begun; it takes some from a connection to its first row."""
 SLOTS = 2
 """Batches computed at once: while the runtime works on one, the next is encoded."""
 WINDOW = 4
@@ -63,7 +68,8 @@ class Batcher:
         self.on_batch, self.look = on_batch, look
         self.queue: deque[Waiting] = deque()
         self.waiting_rows = 0
-        self.batch_s, self.row_s = INLINE_S * 2, 0.0
+        self.inline_s = INLINE_S if usable_cores() > 1 else ALONE_INLINE_S
+        self.batch_s, self.row_s = self.inline_s * 2, 0.0
         self.running = 0
         self.computing: dict[Waiting, list[Waiting]] = {}
         self._room = threading.Semaphore(min(SLOTS, usable_cores()))
@@ -90,11 +96,27 @@ class Batcher:
             if self.batching.wait_ms and self.waiting_rows < self.batching.rows:
                 loop.call_later(self.batching.wait_ms / 1000, self._flush)
             else:
-                loop.call_soon(self._flush)
+                loop.call_soon(self._gather if self.is_inline else self._flush)
         return waiting.future
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether batches are computed in the loop."""
+        return self.batch_s < self.inline_s
 
     def _wait_s(self) -> int:
         return max(1, round(self.row_s * self.waiting_rows))
+
+    def _gather(self, before: int = 0, quiet: int = 0) -> None:
+        """Begin when some turns of the loop, each of which reads what clients have sent, have brought no more rows.
+
+        Batches that are computed in threads begin without that: several small ones use more cores than a large one.
+        """
+        quiet = 0 if self.waiting_rows > before else quiet + 1
+        if quiet < QUIET_TURNS and self.waiting_rows < self.batching.rows:
+            asyncio.get_running_loop().call_soon(self._gather, self.waiting_rows, quiet)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         """Begin batches while there are rows and room to compute."""
@@ -104,8 +126,12 @@ class Batcher:
             if not batch:
                 continue
             rows = sum(len(one.rows) for one in batch)
-            if self.batch_s < INLINE_S and rows <= self.batching.rows and not self.running:
+            if self.is_inline and rows <= self.batching.rows and not self.running:
                 self._deliver(batch, *self._timed(batch))
+                if self.queue:
+                    self._is_due = True
+                    asyncio.get_running_loop().call_soon(self._gather)
+                return  # to the loop, which sends the answers
             else:
                 self.running += 1
                 self.computing[batch[0]] = batch

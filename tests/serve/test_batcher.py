@@ -10,7 +10,7 @@ from serving import table_bundle, text_bundle
 
 from ceiba.bundle import open_bundle
 from ceiba.predict import Predictor, open_onnx
-from ceiba.serve.batcher import Batcher
+from ceiba.serve.batcher import QUIET_TURNS, Batcher
 from ceiba.serve.intake import Intake
 from ceiba.serve.settings import Batching
 
@@ -70,3 +70,52 @@ def test_requests_whose_columns_are_of_other_types_share_no_batch(tmp_path: Any)
     asked = [[{"area": float(place), "city": "Rome"}] for place in range(4)]
     seen = asyncio.run(batches(one, asked, ["numbers", "words", "numbers", "words"]))
     assert [batch.column("area").to_pylist() for batch in seen] == [[0, 2], [1, 3]]
+
+
+def test_rows_that_come_in_the_next_turns_share_a_batch_where_it_is_computed_in_the_loop(tmp_path: Any) -> None:
+    one = batcher(table_bundle(tmp_path / "table"), 8)
+    row = dict(zip(one.intake.names, (1.0, "Rome"), strict=False))
+
+    async def come(turns: int) -> list[int]:
+        seen: list[int] = []
+        one.look = lambda batch: seen.append(batch.num_rows)
+        futures = []
+        for _ in range(3):
+            futures.append(one.submit(one.intake.rows([row]), FOREVER, lambda: False))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await asyncio.gather(*futures)
+        return seen
+
+    one.batch_s = 0.0
+    assert asyncio.run(come(1)) == [3]
+    one.batch_s = 0.0
+    assert asyncio.run(come(QUIET_TURNS + 2)) == [1, 1, 1]  # nobody waits for more than a few turns
+
+
+def test_the_loop_has_a_turn_between_two_batches_that_are_computed_in_it(tmp_path: Any) -> None:
+    one = batcher(table_bundle(tmp_path / "table"), 2)
+    row = dict(zip(one.intake.names, (1.0, "Rome"), strict=False))
+    told: list[str] = []
+
+    async def ask(name: str) -> None:
+        await one.submit(one.intake.rows([row]), FOREVER, lambda: False)
+        told.append(name)
+
+    async def several() -> None:
+        one.look = lambda batch: told.append("batch")
+        one.batch_s = 0.0
+        await asyncio.gather(*map(ask, "abcd"))
+
+    asyncio.run(several())
+    assert told == ["batch", "a", "b", "batch", "c", "d"]
+
+
+def test_on_one_core_slower_batches_are_computed_in_the_loop(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("ceiba.serve.batcher.usable_cores", lambda: 1)
+    alone = batcher(table_bundle(tmp_path / "table"), 2)
+    monkeypatch.setattr("ceiba.serve.batcher.usable_cores", lambda: 2)
+    several = batcher(tmp_path / "table", 2)
+    alone.batch_s = several.batch_s = 0.05
+    assert (alone.is_inline, several.is_inline) == (True, False)
