@@ -9,7 +9,7 @@ import torch
 from ceiba.base.errors import CeibaError
 from ceiba.encoders import ENCODERS
 from ceiba.export import check_parity, onnx_bytes, probes
-from ceiba.fields import ImageLayout, Layout, TableLayout, TextLayout
+from ceiba.fields import ImageLayout, Layout, TableLayout, TextLayout, WordsLayout
 from ceiba.heads import HEADS, OutputLayout
 from ceiba.model import ModelSpec, TorchBackend, build_model
 from ceiba.predict import OnnxBackend
@@ -24,8 +24,20 @@ OUTPUTS = {
 LAYOUTS: dict[str, Layout] = {
     "table": TableLayout(("a", "b", "c", "d"), 2, (5, 7), ((-1.0, 0.0, 1.0, 2.0), ())),
     "text": TextLayout(30, 12, weighted=False),
+    "words": WordsLayout(30, 20, 8),
     "image": ImageLayout(9, 6, 3, (10.0, 20.0, 30.0), (5.0, 0.0, 50.0)),
 }
+CONFIGS = {
+    "text": {
+        "model_type": "t5", "vocab_size": 30, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2,
+        "pad_token_id": 0,
+    },
+    "image": {
+        "model_type": "resnet", "num_channels": 3, "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1],
+        "layer_type": "basic",
+    },
+}  # fmt: skip
+"""Networks of the package transformers, small ones."""
 
 
 def main() -> None:
@@ -38,7 +50,8 @@ def main() -> None:
                 began = time.perf_counter()
                 try:
                     heads = {name: HEADS[name]() for name in OUTPUTS}
-                    spec = ModelSpec(dim=16, encoders={"in": encoder()}, trunk=trunk, heads=heads)
+                    own = encoder(config=CONFIGS[kind]) if name == "transformers" else encoder()
+                    spec = ModelSpec(dim=16, encoders={"in": own}, trunk=trunk, heads=heads)
                     model = build_model(spec, {"in": layout}, OUTPUTS, 1).eval()
                     with torch.no_grad():
                         for one in model.parameters():

@@ -68,7 +68,7 @@ def random_parts(layouts: Mapping[str, Layout], rows: int, tokens: int, seed: in
         elif isinstance(layout, TextLayout):  # texts of one row differ in length
             parts = _text(layout, rows, tokens + place, random)
         else:
-            raise CeibaError("An exported model must read tables, texts or images", type(layout).__name__, None)
+            raise CeibaError("An exported model must answer rows", "words that are tagged", "Serve the trained bundle")
         found |= {f"{group}.{part}": values for part, values in parts.items()}
     return found
 

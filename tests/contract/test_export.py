@@ -97,5 +97,5 @@ def test_the_exported_model_answers_alike_at_other_sizes(case: str) -> None:
 @pytest.mark.parametrize("name", ENCODERS["words"])
 def test_what_reads_words_and_their_characters_is_refused_in_words(name: str) -> None:
     model, layouts = model_of([f"words {name}"], "none")
-    with pytest.raises(CeibaError, match=r"must read tables, texts or images\. Got WordsLayout"):
+    with pytest.raises(CeibaError, match=r"must answer rows\. Got words that are tagged"):
         onnx_bytes(model, layouts)
