@@ -88,7 +88,7 @@ def open_workshop(bundle: Bundle, model: Model, predictor: Predictor) -> Worksho
             data[name] = [str((bundle.folder / one).resolve()) for one in data[name]]
     try:
         spec = DataSpec.model_validate(data)
-        splits = load_splits(spec, list(predictor.answers))
+        splits = load_splits(spec, [name for name in predictor.answers if name not in predictor.fields.inputs])
     except (CeibaError, OSError):
         return None
     return Workshop(model, predictor.fields.layouts(), predictor, splits, TrainSpec.model_validate(recipe["train"]),

@@ -22,7 +22,7 @@ def rehearse(source: str | Path | Mapping[str, Any] | Recipe, ranks: int, overri
     recipe = read_recipe(source, overrides)
     if ranks > 1 and (recipe.seeds > 1 or recipe.data.split.folds is not None):
         raise RecipeError("seeds and data.split.folds need one process", ranks, "Leave them out")
-    splits = load_splits(recipe.data, list(recipe.outputs))
+    splits = load_splits(recipe.data, recipe.targets)
     held = {name: frame for name, frame in splits.parts().items() if name != "train"}
     recipe = complete(recipe, splits.train, profile(splits.train, list(recipe.outputs), held).kinds)
     fields, arrays = encode(recipe, splits)

@@ -31,7 +31,7 @@ def train_seeds(recipe: Recipe, out: str | Path | None, resume: bool) -> Study:
     phases, runs, first = Phases(), [], recipe.train.seed
     with hold(folder), PeakMemory() as memory:
         with phases("read"):
-            splits = load_splits(recipe.data, list(recipe.outputs))
+            splits = load_splits(recipe.data, recipe.targets)
         for seed in range(first, first + recipe.seeds):
             below = folder / f"seed-{seed}"
             if resume and (below / "bundle").exists():

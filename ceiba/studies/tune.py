@@ -70,7 +70,7 @@ class Bench:
 
     def __init__(self, recipe: Recipe):
         # The test rows stay out of it: no trial may see them, and no choice may rest on them.
-        self.splits = replace(load_splits(recipe.data, list(recipe.outputs)), test=None)
+        self.splits = replace(load_splits(recipe.data, recipe.targets), test=None)
         self.kinds = profile(self.splits.train, list(recipe.outputs), {"valid": self.splits.valid}).kinds
         self.recipe = complete(recipe, self.splits.train, self.kinds)
         self._encoded: dict[str, tuple[Fields, dict[str, Arrays]]] = {}

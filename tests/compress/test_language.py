@@ -37,6 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(0)
     words = ["the cat", "a dog", "the bird", "sits", "runs", "sings", "here", "there", "again"]
     lines = [" ".join(random.choice(words[at : at + 3]) for at in (0, 3, 6)) for _ in range(800)]
+    lines[::9] = [""] * len(lines[::9])  # which are a part of the text
     (folder / "text.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     ceiba.train(folder / "recipe.yaml", out=folder / "run")
@@ -129,6 +130,10 @@ def test_every_form_is_measured(trained: Path, capsys: pytest.CaptureFixture[str
     sizes = [row["ratios"]["size"] for row in rows.values()]
     assert sizes == sorted(sizes, reverse=True)
     assert figures["chosen"] == "int4"
+    report = open_bundle(trained / "run").report
+    assert report is not None
+    first = report["metrics"]["valid"]["text"]["loss"]["value"]
+    assert rows["half"]["drop"]["text"]["before"] == pytest.approx(first, rel=1e-5)  # the same texts as in training
     errors = [abs(row["drop"]["text"]["value"]) for row in rows.values()]
     assert 0 < errors[0] < 0.01 < errors[2]
     assert rows["int8"]["p99_ms"] >= rows["int8"]["latency_ms"] > 0
