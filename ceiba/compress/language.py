@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from ceiba.bundle import WEIGHTS, Bundle
+from ceiba.bundle.layout import WEIGHT_INDEX
 from ceiba.compress.measure import LEAST_S, MOST_S, ROUNDS, WARM_UP
 from ceiba.evaluate.gather import Scored, gather
 from ceiba.fields.tokens import TokenField
@@ -64,9 +65,14 @@ class Writing:
         return found
 
 
+def has_weights(bundle: Bundle) -> bool:
+    """Whether a bundle holds weights that can be read, not a graph alone."""
+    return any((bundle.folder / name).is_file() for name in (WEIGHTS, WEIGHT_INDEX))
+
+
 def language_model(bundle: Bundle) -> Writing | None:
     """What continues texts in a bundle, its weights in floats, where it is a language model."""
-    if "text" not in {one["kind"] for one in bundle.answers.values()}:
+    if "text" not in {one["kind"] for one in bundle.answers.values()} or not has_weights(bundle):
         return None
     model = open_model(bundle)
     predictor = Predictor.from_bundle(bundle, TorchBackend(model))

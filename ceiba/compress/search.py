@@ -21,13 +21,13 @@ from ceiba.bundle import (
     derive_bundle,
     weight_files_of,
 )
-from ceiba.bundle.layout import WEIGHT_INDEX
 from ceiba.compress.candidates import SHARES, WAYS, Candidate, Material, candidates, row_of
 from ceiba.compress.goal import Goal
 from ceiba.compress.language import (
     FORMS,
     Writing,
     as_written,
+    has_weights,
     language_model,
     perplexity_growth,
     rounded,
@@ -191,7 +191,7 @@ def prepare(bundle: Bundle, data: str | None, epochs: float, shares: tuple[float
     Raises: InputError where no rows are at hand; BundleError for a bundle with neither weights nor a graph.
     """
     workshop = None
-    if any((bundle.folder / name).is_file() for name in (WEIGHTS, WEIGHT_INDEX)):
+    if has_weights(bundle):
         model = open_model(bundle)
         predictor = Predictor.from_bundle(bundle, TorchBackend(model))
         graph = onnx_bytes(model, predictor.fields.layouts())
