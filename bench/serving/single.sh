@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Requests a second of single-row JSON over 64 connections, in turn: the bare handler, Ceiba with keys, and its peers.
+# Servers whose turn it is not stand still.
 # single.sh EXPORTED TRAINED RECORDS.jsonl PEERS [seconds] [rounds]: two bundles, rows, and an environment's folder with
 # Ceiba and peers.txt in it. MORE names another with bentoml and mlflow, which want other versions, RAY one with
 # ray[serve]. Needs wrk.
@@ -8,8 +9,9 @@ here=$(cd "$(dirname "$0")" && pwd); export PYTHONPATH=$here:$here/../.. RECORDS
 seconds=${5:-4} rounds=${6:-3} python=$here/../../.venv/bin/python work=$(mktemp -d) jobs="" more=${MORE:-} ray=${RAY:-}
 cd "$work"
 begin() {  # NAME WORDS...: in a process group of its own, which ends as one
-  setsid "${@:2}" > "$1.log" 2>&1 & jobs="$jobs $!"
+  setsid "${@:2}" > "$1.log" 2>&1 & jobs="$jobs $!"; declare -g "group_$1=$!"
 }
+turn() { local group="group_$2"; kill -"$1" -- -"${!group}"; }  # STOP or CONT, NAME
 uvicorn="--loop uvloop --http httptools --no-access-log"
 $python -m ceiba keys create --keys keys.json > key.txt
 export BUNDLE=$1
@@ -33,14 +35,17 @@ for pair in $servers; do
   for _ in $(seq 600); do [ "$(curl -s -o /dev/null -w '%{http_code}' localhost:${pair##*:}/docs)" != 000 ] && break; sleep 0.1; done
 done
 sleep 2
+for pair in $servers; do turn STOP "${pair%%:*}"; done
 for round in $(seq "$rounds"); do
   for pair in $servers; do
+    turn CONT "${pair%%:*}"; sleep 0.5
     unset KEY ROUTE WRAP
     [ "${pair%%:*}" = ceiba ] && export KEY=$(cat key.txt)
     [ "${pair%%:*}" = mlflow ] && export ROUTE=/invocations WRAP='{"dataframe_records": [%s]}'
     echo "${pair%%:*} $(wrk -t1 -c64 -d"${seconds}s" -s "$here/adult.lua" --latency "http://127.0.0.1:${pair##*:}" | tail -1)"
+    turn STOP "${pair%%:*}"
   done
 done
-for job in $jobs; do kill -- -$job 2>/dev/null; done; wait 2>/dev/null
+for job in $jobs; do kill -CONT -- -$job; kill -- -$job; done 2>/dev/null; wait 2>/dev/null
 grep -H -i -m2 -E "error|exception" ./*.log | head -5
 rm -r "$work"

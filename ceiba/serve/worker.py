@@ -185,6 +185,8 @@ class Worker:
             await asyncio.sleep(0.05)
         if served.queue is not None:
             served.queue.close()
+        del served
+        gc.collect()  # or a version that is part of a cycle would stay for minutes, with all that its graph took
         await asyncio.get_running_loop().run_in_executor(self.loader, give_back)
 
     async def _look_after(self) -> None:
