@@ -31,6 +31,8 @@ ALONE_INLINE_S = 0.2
 The loop must come round soon enough for deadlines and probes."""
 QUIET_TURNS = 3
 """Turns of the loop without new rows before a batch is begun; it takes some from a connection to its first row."""
+OPEN_TURNS = 32
+"""Turns before a slow batch in the loop, full or not: each takes up a new connection, which would else wait a batch."""
 SLOTS = 2
 """Batches computed at once: while the runtime works on one, the next is encoded."""
 WINDOW = 4
@@ -107,14 +109,15 @@ class Batcher:
     def _wait_s(self) -> int:
         return max(1, round(self.row_s * self.waiting_rows))
 
-    def _gather(self, before: int = 0, quiet: int = 0) -> None:
+    def _gather(self, before: int = 0, quiet: int = 0, turns: int = 0) -> None:
         """Begin when some turns of the loop, each of which reads what clients have sent, have brought no more rows.
 
         Batches that are computed in threads begin without that: several small ones use more cores than a large one.
         """
         quiet = 0 if self.waiting_rows > before else quiet + 1
-        if quiet < QUIET_TURNS and self.waiting_rows < self.batching.rows:
-            asyncio.get_running_loop().call_soon(self._gather, self.waiting_rows, quiet)
+        is_open = self.batch_s > INLINE_S and turns < OPEN_TURNS
+        if is_open or (quiet < QUIET_TURNS and self.waiting_rows < self.batching.rows):
+            asyncio.get_running_loop().call_soon(self._gather, self.waiting_rows, quiet, turns + 1)
         else:
             self._flush()
 

@@ -10,7 +10,7 @@ from serving import table_bundle, text_bundle
 
 from ceiba.bundle import open_bundle
 from ceiba.predict import Predictor, open_onnx
-from ceiba.serve.batcher import QUIET_TURNS, Batcher
+from ceiba.serve.batcher import OPEN_TURNS, QUIET_TURNS, Batcher
 from ceiba.serve.intake import Intake
 from ceiba.serve.settings import Batching
 
@@ -119,3 +119,23 @@ def test_on_one_core_slower_batches_are_computed_in_the_loop(tmp_path: Any, monk
     several = batcher(tmp_path / "table", 2)
     alone.batch_s = several.batch_s = 0.05
     assert (alone.is_inline, several.is_inline) == (True, False)
+
+
+def test_before_a_slow_batch_in_the_loop_new_connections_have_their_turns(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("ceiba.serve.batcher.usable_cores", lambda: 1)
+    one = batcher(table_bundle(tmp_path / "table"), 1)  # so that one row is a full batch
+    row = dict(zip(one.intake.names, (1.0, "Rome"), strict=False))
+
+    async def turns(batch_s: float) -> int:
+        one.batch_s, count = batch_s, 0
+        future = one.submit(one.intake.rows([row]), FOREVER, lambda: False)
+        while not future.done():
+            await asyncio.sleep(0)
+            count += 1
+        return count
+
+    assert asyncio.run(turns(0.05)) > OPEN_TURNS
+    assert asyncio.run(turns(0.001)) < 4
