@@ -21,6 +21,7 @@ SINGLE = ["number", "string", "boolean", "null"]
 NUMBER = r"^([-+]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})([eE][-+]?[0-9])?|true|false)?$"
 """Text that spells a number."""
 FILE_KINDS = ("image", "audio")
+FILE = {"type": "string", "contentEncoding": "base64", "minLength": 4}
 HTML = b"text/html; charset=utf-8"
 POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
@@ -68,7 +69,8 @@ def column(field: Field | None) -> dict[str, Any]:
     if isinstance(field, CategoryField | BinaryField) and len(field.labels) <= MOST_LABELS:
         return shown | {"type": SINGLE, "x-ceiba-labels": list(field.labels)}
     if kind in FILE_KINDS:
-        return shown | {"type": ["string", "object"], "contentEncoding": "base64"}
+        return shown | {"anyOf": [FILE, {"type": "object", "properties": {"b64": FILE}, "required": ["b64"],
+                                         "additionalProperties": False}]}  # fmt: skip
     return shown | {"type": SINGLE if kind != "any" else ["array", *SINGLE]}
 
 

@@ -164,6 +164,9 @@ def test_the_description(home: Server) -> None:
     row = value["components"]["schemas"]["homes.row"]
     assert row["required"] == ["area", "city"]
     assert row["properties"]["city"]["x-ceiba-labels"] == ["Oslo", "Rome"]
+    plain, in_object = value["components"]["schemas"]["photos.row"]["properties"]["photo"]["anyOf"]
+    assert in_object["properties"]["b64"] == plain
+    assert (in_object["required"], in_object["additionalProperties"]) == (["b64"], False)
     for name in ("homes", "reviews", "photos"):
         row = value["components"]["schemas"][f"{name}.row"]["example"]
         answer = home.post(f"/v1/predict/{name}", row)[1]
