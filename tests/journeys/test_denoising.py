@@ -40,13 +40,13 @@ def texts(count: int, seed: int) -> list[dict[str, str]]:
 
 def recipe(**more: Any) -> dict[str, Any]:
     return {
-        "data": {"train": texts(100, 0), "valid": texts(10, 1), "test": texts(20, 2)},
+        "data": {"train": texts(300, 0), "valid": texts(10, 1), "test": texts(20, 2)},
         "outputs": {"text": {
             "type": "text", "tokenizer": "character", "max_tokens": 16,
             "head": {"type": "denoise", "rate": 0.25, "span": 2},
         }},
         "model": {"dim": 64, "trunk": {"type": "transformer", "layers": 1, "heads": 4}},
-        "train": {**TRAIN, "steps": 700, "optimizer": {"lr": 0.005}}, **more,
+        "train": {**TRAIN, "steps": 1400, "optimizer": {"lr": 0.003}}, **more,
     }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def pieces(run: Run, rows: list[dict[str, str]]) -> dict[str, torch.Tensor]:
 
 
 def test_it_stands_beside_the_frequencies_of_what_restores_the_training_texts(learnt: Run) -> None:
-    counted, measured = (pieces(learnt, texts(*given))["teacher"] for given in ((100, 0), (20, 2)))
+    counted, measured = (pieces(learnt, texts(*given))["teacher"] for given in ((300, 0), (20, 2)))
     counts = Counter(counted[counted > 0].tolist())
     vocab = learnt.bundle.model["outputs"]["text"]["classes"]
     total, kinds = sum(counts.values()), len(counts)  # Witten-Bell, as all runs of tokens are counted
