@@ -341,7 +341,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
                 )
             weights |= load_file(part)
         weights = widened(weights)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise BundleError(f"{path} must be a safetensors file", str(error), "Use an undamaged copy") from error
     if wrong := sorted(set(own) ^ set(weights)):
         raise BundleError(f"{path} must hold the model's tensors and no others", listed(wrong), "Use its own recipe")

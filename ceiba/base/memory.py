@@ -14,7 +14,7 @@ from types import TracebackType
 from ceiba.base.side_process import helper
 
 SAMPLE_S = 0.02
-TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Names of options in glibc's malloc.h."""
 APART_BYTES = 2 << 20
 """With 256 kB the peak is 2 % lower, and reading takes a fifth longer."""
@@ -71,12 +71,10 @@ class PeakMemory:
 
 def settle() -> None:
     """For a process that goes on for long, and now and then takes up large objects and lets others go: blocks of
-    LASTING_APART_BYTES and more are mapped apart, so that nothing small that came later holds their room; and threads
-    that come and go share one heap."""
+    LASTING_APART_BYTES and more are mapped apart, so that nothing small that came later holds their room."""
     option = getattr(ctypes.CDLL(None), "mallopt", lambda name, value: 0)  # glibc alone has it
     option(MMAP_THRESHOLD, LASTING_APART_BYTES)
     option(TRIM_THRESHOLD, 2 * KEPT_BYTES)
-    option(ARENA_MAX, 1)
 
 
 def give_back() -> None:

@@ -1,5 +1,6 @@
 """A language model made smaller: its matrices in fewer bits, measured as it writes with them."""
 
+import copy
 import math
 import tempfile
 import time
@@ -17,7 +18,7 @@ from torch import nn
 
 from ceiba.bundle import WEIGHTS, Bundle
 from ceiba.bundle.layout import WEIGHT_INDEX
-from ceiba.compress.measure import LEAST_S, MOST_S, ROUNDS, WARM_UP
+from ceiba.compress.measure import LEAST_S, MOST_S, ROUNDS, WARM_UP, told_speed
 from ceiba.evaluate.gather import Scored, gather
 from ceiba.fields.tokens import TokenField
 from ceiba.generate.decoder import Decoder, open_decoder
@@ -94,7 +95,7 @@ def threads_of_torch(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def rounded(original: Writing, bundle: Bundle, form: Stored) -> tuple[bytes, Writing]:
+def rounded(original: Writing, form: Stored) -> tuple[bytes, Writing]:
     """A file of weights whose matrices are in a form, and the model as it writes when it has read that file.
 
     In the form are linear layers, and the table of token vectors where the head shares it; those whose width does not
@@ -110,7 +111,7 @@ def rounded(original: Writing, bundle: Bundle, form: Stored) -> tuple[bytes, Wri
         own = form if fits(form, value) else "int8"
         tensors |= narrowed(name, value, own) if name in chosen else {name: value.contiguous()}
     content = save(tensors)
-    read = open_model(bundle)
+    read = copy.deepcopy(model)
     with tempfile.TemporaryDirectory(prefix="ceiba-compress-") as folder:
         path = Path(folder) / WEIGHTS
         path.write_bytes(content)
@@ -160,20 +161,6 @@ def _steps(models: tuple[Writing, Writing], rows: int, count: int, seconds: tupl
 
 def speed_of_writing(original: Writing, candidate: Writing) -> dict[str, Any]:
     """Time of a token of one text (median, p99), and tokens a second of MAX_ROWS texts, beside the original's."""
-    one, many = race(original, candidate, 1), race(original, candidate, MAX_ROWS)
-
-    def told(which: int) -> dict[str, float]:
-        return {
-            "latency_ms": 1e3 * float(np.median(one[which])),
-            "p99_ms": 1e3 * float(np.quantile(one[which], 0.99)),
-            "rows_per_second": MAX_ROWS / float(np.median(many[which])),
-        }
-
-    own, beside = told(1), told(0)
-    ratios = {
-        "latency": own["latency_ms"] / beside["latency_ms"],
-        "p99": own["p99_ms"] / beside["p99_ms"],
-        "throughput": own["rows_per_second"] / beside["rows_per_second"],
-        "memory": 1.0,  # all forms are made from float32 when a bundle is opened
-    }
-    return {**own, "beside": beside, "batch_rows": MAX_ROWS, "memory_bytes": None, "ratios": ratios}
+    found = told_speed(race(original, candidate, 1), race(original, candidate, MAX_ROWS), MAX_ROWS)
+    found["memory_bytes"], found["ratios"]["memory"] = None, 1.0  # all forms are made from float32 when opened
+    return found

@@ -148,7 +148,11 @@ def speed(held: Held, original: bytes, candidate: bytes, threads: int) -> dict[s
     singles = [held.parts([row]) for row in range(count)]
     batch = min(BATCH_ROWS, held.num_rows)
     several = [held.parts(range(start, start + batch)) for start in range(0, max(count - batch, 0) + 1, batch)]
-    one, many = race(first, second, singles), race(first, second, several)
+    return told_speed(race(first, second, singles), race(first, second, several), batch)
+
+
+def told_speed(one: tuple[Array, Array], many: tuple[Array, Array], batch: int) -> dict[str, Any]:
+    """What races of the original with a candidate tell of the latter, a row or a `batch` of rows at a time."""
 
     def told(which: int) -> dict[str, float]:
         return {

@@ -146,7 +146,7 @@ def compress_language(
         for way in ways:
             began = time.monotonic()
             form, how = FORMS[way]
-            content, smaller = rounded(writing, bundle, form)
+            content, smaller = rounded(writing, form)
             candidate = Candidate(way, how, content, file=WEIGHTS)
             row = row_of(candidate) | speed_of_writing(original, smaller)
             row["bytes"], row["ratios"]["size"] = len(content), len(content) / size

@@ -135,11 +135,10 @@ class Batcher:
                     self._is_due = True
                     asyncio.get_running_loop().call_soon(self._gather)
                 return  # to the loop, which sends the answers
-            else:
-                self.running += 1
-                self.computing[batch[0]] = batch
-                found = asyncio.get_running_loop().run_in_executor(self._threads(), self._timed, batch)
-                found.add_done_callback(partial(self._done, batch))
+            self.running += 1
+            self.computing[batch[0]] = batch
+            found = asyncio.get_running_loop().run_in_executor(self._threads(), self._timed, batch)
+            found.add_done_callback(partial(self._done, batch))
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:

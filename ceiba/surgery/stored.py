@@ -19,6 +19,8 @@ from ceiba.surgery.packed import BLOCK, FLOOR, WEIGHT_STEPS, quantize_blocks
 
 Stored = Literal["float16", "int8", "int4"]
 SCALE = "scale"
+DIMENSIONS = {"int8": 2, "int4": 3}
+"""Of codes: rows and columns; rows, blocks and pairs."""
 
 
 def fits(form: Stored, weight: Tensor) -> bool:
@@ -41,16 +43,17 @@ def narrowed(name: str, weight: Float[Tensor, "outputs inputs"], form: Stored) -
 def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A file's tensors with every matrix in floats, under its own name.
 
-    Raises: KeyError or RuntimeError where codes have no scales that fit them.
+    Raises: KeyError for codes without scales, ValueError for scales that do not fit them.
     """
     found = {}
     for name, value in tensors.items():
         matrix, _, kind = name.rpartition(".")
-        if kind == "int8":
-            found[matrix] = value.float() * tensors[f"{matrix}.{SCALE}"][:, None]
-        elif kind == "int4":
-            numbers = torch.stack([value & 15, value >> 4], -1).flatten(2).float() - 8
-            found[matrix] = (numbers * tensors[f"{matrix}.{SCALE}"].float()[..., None]).flatten(1)
+        if kind in DIMENSIONS:
+            scale = tensors[f"{matrix}.{SCALE}"]
+            if value.ndim != DIMENSIONS[kind] or scale.shape != value.shape[:-1]:
+                raise ValueError(f"{name} must have a scale for each row or block")
+            numbers = value.float() if kind == "int8" else torch.stack([value & 15, value >> 4], -1).flatten(2) - 8.0
+            found[matrix] = (numbers * scale.float()[..., None]).flatten(1)
         elif kind != SCALE or not {f"{matrix}.int8", f"{matrix}.int4"} & tensors.keys():
             found[name] = value
     return found

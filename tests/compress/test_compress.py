@@ -13,6 +13,7 @@ from ceiba.base.errors import Stopped
 from ceiba.bundle import open_bundle
 from ceiba.cli import main
 from ceiba.compress.candidates import tried
+from ceiba.compress.measure import told_speed
 from ceiba.compress.retrain import held_at_zero, sparse_masks
 from ceiba.encoders import ENCODERS
 from ceiba.heads import HEADS, OutputLayout
@@ -162,3 +163,12 @@ def test_only_the_shares_that_are_asked_for_are_kept(trained: Path, capsys: pyte
     assert main([*words, "--keep", "0.5,1"]) == 2
     assert main([*words, "--keep", "half"]) == 2
     assert "--keep must be shares between 0 and 1. Got '0.5,1'" in capsys.readouterr().err
+
+
+def test_speed_by_hand() -> None:
+    original, candidate = np.full(100, 0.004), np.full(100, 0.001)
+    candidate[-2:] = 0.016  # so that the slowest in a hundred takes four times as long as the original's
+    found = told_speed((original, candidate), (original, candidate), 8)
+    assert found["ratios"] == pytest.approx({"latency": 0.25, "p99": 4.0, "throughput": 4.0})
+    assert (found["latency_ms"], found["rows_per_second"]) == (pytest.approx(1.0), pytest.approx(8000))
+    assert found["beside"] == pytest.approx({"latency_ms": 4.0, "p99_ms": 4.0, "rows_per_second": 2000})

@@ -147,21 +147,32 @@ def test_what_is_refused(trained: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"report.json", "report.html"}
 
 
-@pytest.mark.parametrize("damage", ["no scale", "scale of another size", "codes of another size"])
+@pytest.mark.parametrize("damage", ["no scale", "another scale", "one scale", "other codes"])
 def test_codes_without_their_scales_are_refused(trained: Path, tmp_path: Path, damage: str) -> None:
     bundle = open_bundle(trained / "run")
     writing = language_model(bundle)
     assert writing is not None
-    content, _ = rounded(writing, bundle, "int8")
+    content, _ = rounded(writing, "int8")
     (tmp_path / "weights.safetensors").write_bytes(content)
     tensors = load_file(tmp_path / "weights.safetensors")
     name = next(one.removesuffix(".int8") for one in tensors if one.endswith(".int8"))
     if damage == "no scale":
         del tensors[f"{name}.scale"]
-    elif damage == "scale of another size":
+    elif damage == "another scale":
         tensors[f"{name}.scale"] = tensors[f"{name}.scale"][:-1].clone()
+    elif damage == "one scale":
+        tensors[f"{name}.scale"] = torch.tensor(1.0)
     else:
         tensors[f"{name}.int8"] = tensors[f"{name}.int8"][:, :-1].clone()
     save_file(tensors, tmp_path / "weights.safetensors")
     with pytest.raises(BundleError):
         load_weights(open_model(bundle), tmp_path / "weights.safetensors")
+
+
+def test_codes_cannot_grow_into_more_than_they_are() -> None:
+    for name, codes, scale in (
+        ("w.int8", torch.zeros(4, dtype=torch.int8), torch.ones(9)),  # which would make 36 numbers
+        ("w.int4", torch.zeros(1, 1, 16, dtype=torch.uint8), torch.ones(9, 9)),
+    ):
+        with pytest.raises(ValueError, match="a scale for each"):
+            widened({name: codes, "w.scale": scale})

@@ -16,6 +16,7 @@ from ceiba.base.errors import CeibaError, InputError, RecipeError
 from ceiba.cli import main
 from ceiba.recipe import Recipe, default_space, read_recipe, with_values
 from ceiba.studies import Search, tune
+from ceiba.studies.tune import Bench
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.usefixtures("desk")
@@ -239,3 +240,14 @@ def test_a_study_is_not_mixed_with_another() -> None:
         tune("recipe.yaml", "search", resume=True, overrides=["train.epochs=4"])
     with pytest.raises(InputError, match="belongs to another recipe"):
         tune("recipe.yaml", "search", resume=True, overrides=["tune.space={model.dim: [8, 16]}"])
+
+
+def test_a_text_is_shared_out_as_in_training(tmp_path: Path) -> None:
+    lines = [f"line {place} of a text" if place % 3 else "" for place in range(60)]  # empty ones are a part of it
+    (tmp_path / "text.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    recipe = read_recipe({
+        "data": {"train": str(tmp_path / "text.txt"), "format": "txt", "split": {"train": 0.8, "valid": 0.2}},
+        "outputs": {"text": {"type": "text", "tokenizer": "character", "max_tokens": 8, "head": "next_token"}},
+    })  # fmt: skip
+    parts = Bench(recipe).splits.parts()
+    assert sum(part.num_rows for part in parts.values()) == 60
