@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from ceiba.answers import NumberAnswer
 from ceiba.base.errors import BundleError, MissingPackage
+from ceiba.base.memory import anonymous_bytes
 from ceiba.bundle import derive_bundle, open_bundle, write_bundle
 from ceiba.fields import CategorySpec, Fields, NumberSpec
 from ceiba.predict import OnnxBackend, Predictor, open_onnx
@@ -54,6 +55,28 @@ def test_parts_by_name_and_type(tmp_path: Path) -> None:
         assert backend(ARRAYS)["price"].tolist() == [4.5, 6.5]
     strided = {**ARRAYS, "table.numbers": np.arange(8, dtype=np.float32)[::4][:, None]}
     assert backend(strided)["price"].tolist() == [3.0, 8.0]
+
+
+def test_models_share_one_pool_of_memory() -> None:
+    """Where each had its own, a server would hold the largest batches of every model at once."""
+    wide = 4_000_000
+    nodes = [
+        helper.make_node("Tile", ["row", "times"], ["all"]),
+        helper.make_node("Exp", ["all"], ["grown"]),
+        helper.make_node("ReduceSum", ["grown", "axes"], ["sum"], keepdims=0),
+    ]
+    row, found = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 1][:rank])
+                  for name, rank in (("row", 2), ("sum", 1)))  # fmt: skip
+    constants = [helper.make_tensor("times", TensorProto.INT64, [2], [1, wide]),
+                 helper.make_tensor("axes", TensorProto.INT64, [1], [1])]  # fmt: skip
+    graph = helper.make_graph(nodes, "wide", [row], [found], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    backends = [OnnxBackend(model.SerializeToString(), threads=1) for _ in range(5)]
+    held = []
+    for backend in backends:
+        assert backend({"row": np.zeros((1, 1), np.float32)})["sum"].tolist() == [wide]
+        held.append(anonymous_bytes())
+    assert held[-1] - held[0] < 4 * wide
 
 
 def test_threads_may_share_it() -> None:
