@@ -16,5 +16,5 @@ end
 done = function(summary, latency, requests)
   local bad = summary.errors.status + summary.errors.read + summary.errors.connect + summary.errors.timeout + summary.errors.write
   io.write(string.format('{"requests_per_s": %.1f, "p50_ms": %.3f, "p99_ms": %.3f, "errors": %d, "requests": %d}\n',
-    summary.requests / (summary.duration / 1e6), latency:percentile(50) / 1000, latency:percentile(99) / 1000, bad, summary.requests))
+    (summary.requests - summary.errors.status) / (summary.duration / 1e6), latency:percentile(50) / 1000, latency:percentile(99) / 1000, bad, summary.requests))
 end

@@ -20,7 +20,7 @@ begin ceiba "$python" -m ceiba serve adult="$1" --port 8152 --keys keys.json
 export BUNDLE=$2
 begin fastapi "$4/bin/python" -m uvicorn peer_fastapi:app $uvicorn --port 8153
 begin litserve "$4/bin/python" "$here/peer_litserve.py" 8154
-servers="bare:8151 ceiba:8152 fastapi:8153 litserve:8154"
+servers="bare:8151 ceiba:8152 fastapi:8153 fastapi_threads:8153 litserve:8154"; group_fastapi_threads=$group_fastapi
 if [ -n "$more" ]; then
   begin bentoml "$more/bin/bentoml" serve peer_bentoml:Adult --port 8155 --working-dir "$here"
   PATH=$more/bin:$PATH "$more/bin/python" "$here/peer_mlflow.py" saved > saved.log 2>&1
@@ -41,6 +41,7 @@ for round in $(seq "$rounds"); do
     turn CONT "${pair%%:*}"; sleep 0.5
     unset KEY ROUTE WRAP
     [ "${pair%%:*}" = ceiba ] && export KEY=$(cat key.txt)
+    [ "${pair%%:*}" = fastapi_threads ] && export ROUTE=/threads/predict
     [ "${pair%%:*}" = mlflow ] && export ROUTE=/invocations WRAP='{"dataframe_records": [%s]}'
     echo "${pair%%:*} $(wrk -t1 -c64 -d"${seconds}s" -s "$here/adult.lua" --latency "http://127.0.0.1:${pair##*:}" | tail -1)"
     turn STOP "${pair%%:*}"

@@ -15,6 +15,7 @@ import orjson
 from ceiba.base.errors import CeibaError
 from ceiba.serve.exchange import Load, Receive, Reply, Request, Scope, deadline_of, error_body, reply_json
 from ceiba.serve.guard import Guard
+from ceiba.serve.http import answer_at_once
 from ceiba.serve.metrics import Metrics
 from ceiba.serve.models import Models
 from ceiba.serve.refusal import Gone, Refusal
@@ -135,6 +136,9 @@ class Application:
             headers.append((b"content-length", b"%d" % len(reply.body)))
         if self.service.is_draining:
             headers.append((b"connection", b"close"))
+        connection = request.scope.get("connection") if reply.stream is None else None
+        if connection is not None and answer_at_once(connection, reply.status, headers, reply.body):
+            return
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if reply.stream is None:
             await send({"type": "http.response.body", "body": reply.body})

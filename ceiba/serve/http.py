@@ -6,11 +6,12 @@ after by one sweep over all connections, so that a request costs no timer.
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import orjson
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from ceiba.serve.settings import Limits
@@ -82,9 +83,15 @@ class Guarded(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        """uvicorn's own sets a timer for each response; here the sweep looks after connections that are idle."""
         self.is_idle = True
         self.moved = self.loop.time()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -126,6 +133,32 @@ class Guarded(HttpToolsProtocol):
                 self.transport.abort()
             elif not self.flow.write_paused:
                 self.moved = now
+
+
+def answer_at_once(
+    cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+) -> bool:
+    """Send a whole response in one write; uvicorn's own way takes two, and searches each header for what no header of
+    ours holds. False if the client does not read what was sent before: then that way waits for it."""
+    if cycle.flow.write_paused or cycle.response_started:
+        return False
+    if cycle.disconnected:
+        return True
+    closes = (b"connection", b"close")
+    if closes in headers:
+        cycle.keep_alive = False
+    elif not cycle.keep_alive:
+        headers = [*headers, closes]
+    head = b"".join([b"%s: %s\r\n" % header for header in headers])
+    is_bare = cycle.scope["method"] == "HEAD"
+    cycle.transport.write(STATUS_LINE[status] + head + b"\r\n" + (b"" if is_bare else body))
+    cycle.waiting_for_100_continue = False
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
 
 
 def sweep(state: ServerState, now: float) -> None:
