@@ -8,7 +8,9 @@ of 64 random tokens, 128 new ones. Both read the same weights; the runs of a rou
 the best of the rounds. Ours in float32 is the faster of `plain` and `packed` in this run. Tokens must be equal;
 where float32's rounding decides between two tokens, the row is compared up to there. The share of the memory's speed
 is that of a step after the prompt.
-int8 and 4-bit weights are measured against our own float32. The memory's speed is that of summing 256 MB.
+int8 and 4-bit weights are measured against our own float32. The memory's speed is that of summing as many bytes as a
+step reads; steps and sums take turns, and the best of both is counted, since neighbours on the machine take a share of
+it that changes from moment to moment.
 
 With a trained bundle: what int8 and 4-bit weights do to the perplexity of the last tenth of a text, and with a draft,
 how much faster greedy text is written than without, token for token the same.
@@ -32,7 +34,7 @@ from ceiba.generate.batch import Batch
 from ceiba.generate.decoder import open_decoder
 from ceiba.generate.options import GenerateOptions
 from ceiba.generate.request import Request
-from ceiba.generate.weights import WeightForm, step_seconds, untied
+from ceiba.generate.weights import WeightForm, untied
 from ceiba.heads import OutputLayout
 from ceiba.model import Model, ModelSpec, build_model
 from ceiba.surgery.packed import pack
@@ -40,7 +42,8 @@ from ceiba.surgery.packed import pack
 PROMPT_TOKENS = 64
 WINDOWS = 200
 """Windows of a text that perplexity is measured on."""
-READ_FLOATS = 64 * 2**20
+PAIRS = 60
+"""Steps and reads in turn."""
 BARS = {1: 1.4, 16: 2.0}
 READ_SHARE, INT8_GAIN, INT4_GAIN = 0.55, 2.0, 3.0
 TIE = 1e-3
@@ -121,18 +124,17 @@ def compare(
     runs: dict[str, Callable[[], list[list[int]]]] = {"transformers": lambda: theirs(peer, prompts, tokens)}
     for form, model in forms.items():
         runs[form] = lambda model=model: written(model, (prompts + 1).tolist(), tokens)  # type: ignore[misc]
-    seconds, texts, speed = dict.fromkeys(runs, torch.inf), {}, 0.0
-    block = torch.ones(READ_FLOATS)
+    seconds, texts = dict.fromkeys(runs, torch.inf), {}
     for _ in range(rounds):
         for name, run in runs.items():
             began = time.perf_counter()
             texts[name] = run()
             seconds[name] = min(seconds[name], time.perf_counter() - began)
-            speed = max(speed, read_speed(block))
     rate = {name: rows * tokens / one for name, one in seconds.items()}
     own: WeightForm = max(("plain", "packed"), key=lambda form: rate[form])  # type: ignore[assignment]
     equal = same_tokens(peer, prompts, texts["transformers"], texts[own])
-    share = num_bytes / step_seconds(forms[own], "text", rows) / speed
+    step_s, read_s = step_and_read(forms[own], rows, num_bytes)
+    share, speed = read_s / step_s, num_bytes / read_s
     figures = {
         "tokens_per_second": rate, "same_tokens": equal, "read_gb_per_second": speed / 1e9, "share_of_read": share,
         "own_form": own, "gain": rate[own] / rate["transformers"], "int8_gain": rate["int8"] / rate[own],
@@ -225,14 +227,18 @@ def same_tokens(peer: Any, prompts: Tensor, first: list[list[int]], second: list
     return True
 
 
-def read_speed(block: Tensor) -> float:
-    """Bytes a second that a sum reads."""
-    best = torch.inf
-    for _ in range(3):
-        began = time.perf_counter()
-        block.sum()
-        best = min(best, time.perf_counter() - began)
-    return block.numel() * 4 / best
+def step_and_read(model: Model, rows: int, num_bytes: int) -> tuple[float, float]:
+    """Seconds of a step after the prompt, and of a sum over as many bytes as its weights have: the best of turns."""
+    block = torch.ones(num_bytes // 4)
+    decoder = open_decoder(model, "text", PAIRS + 2, rows)
+    decoder.admit([[1]] * rows)
+    best = [torch.inf, torch.inf]
+    for _ in range(PAIRS):
+        for place, work in enumerate((lambda: decoder.step([[1]] * rows), block.sum)):
+            began = time.perf_counter()
+            work()
+            best[place] = min(best[place], time.perf_counter() - began)
+    return best[0], best[1]
 
 
 if __name__ == "__main__":
