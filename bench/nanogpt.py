@@ -81,6 +81,7 @@ class Result:
     loss: float
     seconds: float
     parameters: int
+    precision: str = "fp32"
 
 
 def by_hand(train_ids: Tensor, valid_ids: Tensor, vocab: int) -> Result:
@@ -122,7 +123,9 @@ def ceiba(recipe: str) -> Result:
     """The same by a recipe."""
     found = train(recipe)
     loss = found["metrics"]["valid"]["text"]["loss"]["value"]
-    return Result(loss, found["cost"]["phases"]["train"], found["cost"]["parameters"])
+    cost = found["cost"]
+    print([(one["precision"], one["threads"], one["step_seconds"]) for one in cost["settings"]["measured"]], flush=True)
+    return Result(loss, cost["phases"]["train"], cost["parameters"], cost["settings"]["precision"])
 
 
 def main() -> None:
@@ -144,11 +147,11 @@ def main() -> None:
             found[name].append(run())
             print(name, found[name][-1], flush=True)
     table = [
-        [name, f"{one.parameters:,}", f"{one.loss:.4f}", f"{min(run.seconds for run in results):.1f}"]
+        [name, f"{one.parameters:,}", one.precision, f"{one.loss:.4f}", f"{min(run.seconds for run in results):.1f}"]
         for name, results in found.items()
         for one in results[-1:]
     ]
-    print_table(["run", "parameters", f"validation loss (bar {BAR})", "seconds, best of rounds"], table)
+    print_table(["run", "parameters", "computed in", f"validation loss (bar {BAR})", "seconds, best of rounds"], table)
 
 
 if __name__ == "__main__":

@@ -104,8 +104,12 @@ def _flops(layer: nn.Module, values: Any, output: Any) -> int:
 def peak_flops(
     device: torch.device, kind: torch.dtype = torch.float32, side: int = PEAK_SIDE, seconds: float = PEAK_S
 ) -> float:
-    """Operations a second of the best of many square matrix products on this device, with the threads in use."""
+    """Operations a second of the best of many square matrix products on this device, with the threads in use.
+
+    The first is not counted: it makes the kernel, which may take longer than all others together.
+    """
     left: Tensor = torch.randn(side, side, device=device).to(kind)
+    float((left @ left)[0, 0])
     best_s, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         began = time.perf_counter()
