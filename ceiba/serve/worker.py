@@ -42,9 +42,6 @@ ENDPOINTS: list[Endpoint] = [
     *tensorflow.ENDPOINTS,
 ]  # fmt: skip
 """The endpoints of every protocol."""
-COLLECT_AFTER = 10_000
-"""Objects made and not let go before Python looks for cycles; with its own 700, 64 requests at once set it off at each
-turn, for a twentieth of all time."""
 HANG_S = 30.0
 """A batch that computes for so long after its clients' time has passed hangs; the worker gives itself up."""
 Open = Callable[[Path, int, Mapping[str, Path]], tuple[Bundle, Predictor | None, Writer | None]]
@@ -244,7 +241,6 @@ def work(
     settle()
     try:
         gc.freeze()
-        gc.set_threshold(COLLECT_AFTER)
         uvloop.run(Worker(plan, open_model, rates, channel).run(main, probe))
         code = 0
     except BaseException as error:
