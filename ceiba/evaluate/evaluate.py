@@ -56,8 +56,9 @@ def evaluate(
             groups = slice_groups(frame, column)
             for name, one in scored.items():
                 report["slices"].setdefault(split, {}).setdefault(name, {})[column] = slice_section(one, groups, seed)
-        if split == sampled and not any(one.kind in COUNTED for one in scored.values()):
-            report["samples"] = samples_section(frame, scored, list(predictor.fields.read), split, seed)
+        if split == sampled:
+            readable = {name: one for name, one in scored.items() if one.kind not in COUNTED or one.said is not None}
+            report["samples"] = samples_section(frame, readable, list(predictor.fields.read), split, seed)
     if baselines is not None:
         report["baseline_models"], report["notes"] = baselines.about(), report["notes"] + list(baselines.notes)
     rows = sum(frame.num_rows for frame in frames.values())

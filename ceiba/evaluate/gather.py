@@ -12,15 +12,17 @@ from ceiba.answers import Answer, BinaryAnswer, SequenceAnswer, SpanAnswer
 from ceiba.evaluate.language import text_field, text_truth
 from ceiba.evaluate.sequences import sequence_truth
 from ceiba.evaluate.spans import span_truth
-from ceiba.evaluate.tagging import tag_truth
+from ceiba.evaluate.tagging import said_tags, tag_truth
 from ceiba.fields import Field, Fields
-from ceiba.metrics import known_rows, predicted
+from ceiba.metrics import known_rows, per_row, predicted
 from ceiba.read import Frame
 
 Array = NDArray[Any]
 DEFAULT_THRESHOLD = 0.5
 COUNTED = ("tags", "text", "span", "sequence", "preference")
 """Kinds of answers whose rows hold counts that add up, in place of scores."""
+BEST = {"tags": ("accuracy", 1.0), "span": ("token_f1", 1.0), "sequence": ("chrf", 100.0)}
+"""The figure of a row of such answers, and its greatest value."""
 
 
 class Answers(Protocol):
@@ -61,10 +63,14 @@ class Scored:
     threshold: float
     truth: Array
     scores: Array
+    said: Array | None = None
+    """(row, 2): answer and truth as a person reads them, of answers whose scores are counts; None in the row's second
+    place where no truth is known."""
 
     def take(self, rows: Array) -> "Scored":
         """Only some of the rows."""
-        return replace(self, truth=self.truth[rows], scores=self.scores[rows])
+        said = None if self.said is None else self.said[rows]
+        return replace(self, truth=self.truth[rows], scores=self.scores[rows], said=said)
 
     def known(self) -> "Scored":
         """Only the rows whose truth is there."""
@@ -111,16 +117,18 @@ def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
             scored[name] = Scored("text", (), DEFAULT_THRESHOLD, truth, answer.scores(logits[name]))
             continue
         if answer.kind == "tags":
-            truth, counts = tag_truth(frame, name, predictor.fields, answer.scores(logits[name]))
-            scored[name] = Scored("tags", output_labels(answer), DEFAULT_THRESHOLD, truth, counts)
+            answered = answer.scores(logits[name])
+            truth, counts = tag_truth(frame, name, predictor.fields, answered)
+            said = said_tags(frame, name, predictor.fields, answered)
+            scored[name] = Scored("tags", output_labels(answer), DEFAULT_THRESHOLD, truth, counts, said)
             continue
         if isinstance(answer, SpanAnswer):
-            truth, counts = span_truth(frame, name, answer, predictor.fields, logits[name])
-            scored[name] = Scored("span", (), DEFAULT_THRESHOLD, truth, counts)
+            truth, counts, said = span_truth(frame, name, answer, predictor.fields, logits[name])
+            scored[name] = Scored("span", (), DEFAULT_THRESHOLD, truth, counts, said)
             continue
         if isinstance(answer, SequenceAnswer):
-            truth, counts = sequence_truth(frame, name, answer, predictor.fields, logits[name])
-            scored[name] = Scored("sequence", (), DEFAULT_THRESHOLD, truth, counts)
+            truth, counts, said = sequence_truth(frame, name, answer, predictor.fields, logits[name])
+            scored[name] = Scored("sequence", (), DEFAULT_THRESHOLD, truth, counts, said)
             continue
         if answer.kind == "preference":
             truth = preference_truth(logits[name])
@@ -142,7 +150,10 @@ def row_losses(scored: Scored) -> Array:
     known = known_rows(scored.truth)
     losses = np.zeros(len(scored.truth))
     truth, scores = scored.truth[known], np.asarray(scored.scores[known], dtype=np.float64)
-    if scored.kind == "number":
+    if scored.kind in BEST:
+        metric, best = BEST[scored.kind]
+        losses[known] = best - per_row(scored.kind, truth, scores, metric)
+    elif scored.kind == "number":
         losses[known] = np.abs(scores - truth)
     elif scored.kind == "labels":
         losses[known] = np.abs(scores - truth).mean(axis=1)

@@ -57,6 +57,9 @@ def samples_section(
 
 
 def _output(scored: Scored) -> dict[str, Any]:
+    if scored.said is not None:
+        answer, truth = scored.said[0]
+        return {"answer": answer, "truth": truth}
     answers, truths = texts(scored.labels, scored)
     result = {"answer": answers[0], "truth": truths[0]}
     if scored.kind == "binary":
@@ -81,7 +84,7 @@ def readable(field: pa.Field, value: pa.Scalar) -> Any:
         return plain
     if isinstance(plain, float):
         return plain if isfinite(plain) else None
-    text = str(plain)
+    text = " ".join(plain) if isinstance(plain, list) and all(isinstance(one, str) for one in plain) else str(plain)
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 
 

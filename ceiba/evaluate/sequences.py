@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ceiba.answers import SequenceAnswer
 from ceiba.base.optional import require
 from ceiba.evaluate.inputs import as_texts
+from ceiba.evaluate.said import as_said
 from ceiba.fields import Fields, TokenField
 from ceiba.metrics import chrf_counts, rouge_l
 from ceiba.read import Frame
@@ -48,13 +49,14 @@ def row_counts(answers: list[str], truths: list[str | None]) -> Array:
 
 def sequence_truth(
     frame: Frame, name: str, answer: SequenceAnswer, fields: Fields, logits: Array
-) -> tuple[Array, Array]:
-    """Of each row: 1, NaN where no text is known; and its counts."""
+) -> tuple[Array, Array, Array]:
+    """Of each row: 1, NaN where no text is known; its counts; and the two texts."""
     field = fields.outputs[name]
     assert isinstance(field, TokenField)
     truths = true_texts(frame, name)
     known = np.array([np.nan if truth is None else 1.0 for truth in truths])
-    return known, row_counts(answer.texts(logits, field.decode), truths)
+    answers = answer.texts(logits, field.decode)
+    return known, row_counts(answers, truths), as_said(answers, truths)
 
 
 def first_sentence(text: str) -> str:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ceiba.answers import SpanAnswer
+from ceiba.evaluate.said import NOTHING, as_said
 from ceiba.fields import Fields
 from ceiba.fields.span import as_spans
 from ceiba.metrics import span_scores
@@ -26,9 +27,19 @@ def truths_of(column: pa.Array) -> Iterator[list[str] | None]:
         yield texts[offsets[row] : offsets[row + 1]] if is_known else None
 
 
-def span_truth(frame: Frame, name: str, answer: SpanAnswer, fields: Fields, logits: Array) -> tuple[Array, Array]:
-    """Of each row: (has an answer, has none), NaN if that is not known; and (exact match, F1, answered)."""
+def nearest_truth(answer: str | None, truths: list[str]) -> str:
+    """The answer itself where it is one of the good ones, else the first of them."""
+    return answer if answer is not None and answer in truths else next(iter(truths), NOTHING)
+
+
+def span_truth(
+    frame: Frame, name: str, answer: SpanAnswer, fields: Fields, logits: Array
+) -> tuple[Array, Array, Array]:
+    """Of each row: (has an answer, has none), NaN if that is not known; (exact match, F1, answered); and the answer
+    beside a good one, the same where it is one of them."""
     there, found, start = [], [], 0
+    answers: list[str] = []
+    good: list[str | None] = []
     for batch in frame.batches((fields.column(answer.source), name)):
         rows = logits[start : start + batch.num_rows]
         start += batch.num_rows
@@ -37,7 +48,9 @@ def span_truth(frame: Frame, name: str, answer: SpanAnswer, fields: Fields, logi
             has = np.nan if truths is None else float(bool(truths))
             there.append((has, 1 - has))
             found.append((*span_scores(quote, truths or ()), float(quote is not None)))
-    return np.array(there).reshape(-1, 2), np.array(found).reshape(-1, 3)
+            answers.append(NOTHING if quote is None else quote)
+            good.append(None if truths is None else nearest_truth(quote, truths))
+    return np.array(there).reshape(-1, 2), np.array(found).reshape(-1, 3), as_said(answers, good)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.answers.tags import OUTSIDE
+from ceiba.evaluate.said import NOTHING, as_said
 from ceiba.fields import Field, Fields, Ragged
 from ceiba.fields.lists import as_words
 from ceiba.fields.words import plain
@@ -29,6 +31,31 @@ def tag_truth(frame: Frame, name: str, fields: Fields, answered: Array) -> tuple
     field = fields.outputs[name]
     truth = _padded(field, frame, name, answered.shape[1])
     return tag_counts(truth, answered, getattr(field, "labels", ()))
+
+
+def said_tags(frame: Frame, name: str, fields: Fields, answered: Array) -> Array:
+    """(row, 2): the words that have another tag than O, each with its tag, as answered and in truth."""
+    labels, words = getattr(fields.outputs[name], "labels", ()), _words(fields)
+    truth = _padded(fields.outputs[name], frame, name, answered.shape[1])
+    rows = [
+        flat[offsets[row] : offsets[row + 1]]
+        for flat, offsets in map(as_words, frame.column(fields.column(words)))
+        for row in range(len(offsets) - 1)
+    ]
+
+    def told(one: list[str], places: list[int]) -> str:
+        tags = [(word, labels[place]) for word, place in zip(one, places, strict=False) if place >= 0]
+        return ", ".join(f"{word} {tag}" for word, tag in tags if tag != OUTSIDE) or NOTHING
+
+    answers = [told(one, places) for one, places in zip(rows, answered.tolist(), strict=True)]
+    known = np.asarray((truth >= 0).any(axis=1))
+    truths = [told(one, row) if there else None for one, row, there in zip(rows, truth.tolist(), known, strict=True)]
+    return as_said(answers, truths)
+
+
+def _words(fields: Fields) -> str:
+    """The input whose words are tagged."""
+    return next(name for name, one in fields.inputs.items() if one.kind == "words")
 
 
 @dataclass(frozen=True)
@@ -72,7 +99,7 @@ class TagBaselines:
 
 def fit_tag_baselines(train: Frame, fields: Fields) -> TagBaselines:
     """Count the tags of each word in the training rows."""
-    words = fields.column(next(name for name, one in fields.inputs.items() if one.kind == "words"))
+    words = fields.column(_words(fields))
     most, of_word = {}, {}
     for name, field in fields.outputs.items():
         counts: dict[str, Counter[int]] = defaultdict(Counter)

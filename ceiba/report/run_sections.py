@@ -130,14 +130,15 @@ def cost_view(report: Report) -> View:
 
 
 def sample_views(report: Report) -> list[View]:
-    """Rows with answer and truth; images are shown, long texts cut."""
-    views = []
+    """Rows with answer and truth; images are shown, long texts cut. Of numbers and written texts, which are hardly ever
+    equal to the truth, none is called right or wrong."""
+    views, kinds = [], report.get("outputs", {})
     for sample in report.get("samples", []):
         cells = list(sample.get("inputs", {}).items())
         outputs = []
         for name, output in sample.get("outputs", {}).items():
-            numeric = isinstance(output["answer"], float)
-            right = None if output.get("truth") is None or numeric else output["answer"] == output["truth"]
+            is_free = isinstance(output["answer"], float) or kinds.get(name, {}).get("kind") == "sequence"
+            right = None if output.get("truth") is None or is_free else output["answer"] == output["truth"]
             outputs.append({
                 "name": name, "answer": cell_text(output["answer"]), "truth": cell_text(output.get("truth")),
                 "sure": percent_text(output["probability"]) if "probability" in output else "", "right": right,

@@ -89,12 +89,14 @@ class Int4Linear(nn.Module):
         self._product = torch.ops.aten._weight_int4pack_mm_for_cpu.default
 
     def forward(self, values: Float[Tensor, "... inputs"]) -> Float[Tensor, "... outputs"]:
-        rows = values.reshape(-1, values.shape[-1]).bfloat16()
+        rows = values.flatten(0, -2).bfloat16()
         found = self._product(rows, self.weight, BLOCK, self.scales)
         if found.shape[1] > self.outputs:
             found = found[:, : self.outputs]
-        wide: Tensor = found.float() if self.bias is None else found + self.bias
-        return wide.view(*values.shape[:-1], self.outputs)
+        wide: Tensor = found.float()
+        if self.bias is not None:
+            wide += self.bias
+        return wide.unflatten(0, values.shape[:-1])
 
 
 def quantize_blocks(

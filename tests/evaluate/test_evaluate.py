@@ -12,8 +12,11 @@ from PIL import Image
 
 from ceiba.base.errors import DataError
 from ceiba.evaluate import evaluate, fit_baselines
-from ceiba.evaluate.samples import readable
+from ceiba.evaluate.gather import Scored
+from ceiba.evaluate.said import NOTHING, as_said
+from ceiba.evaluate.samples import readable, sample_rows
 from ceiba.evaluate.slices import slice_groups
+from ceiba.evaluate.spans import nearest_truth
 from ceiba.read import Frame, open_frame
 
 World = Callable[..., tuple[Any, Frame]]
@@ -120,6 +123,22 @@ def test_a_column_that_cannot_be_grouped_is_an_error() -> None:
         slice_groups(open_frame(pa.table({"v": pa.array([[1], [2]])})), "v")
     with pytest.raises(DataError, match="vv"):
         slice_groups(open_frame({"v": ["a"]}), "vv")
+
+
+def test_the_worst_rows_of_answers_that_are_counted_are_those_of_the_least_figure() -> None:
+    truth = np.array([[1.0, 0.0]] * 8 + [[np.nan, np.nan]])
+    f1 = np.array([1, 1, 0.5, 0, 1, 0.2, 1, 1, 0])
+    said = as_said(["a"] * 9, ["a"] * 8 + [None])
+    scored = Scored("span", (), 0.5, truth, np.stack([f1 == 1, f1, np.ones(9)], 1), said)
+    rows = sample_rows({"answer": scored}, 9, 0)
+    typical = {row for row, why in rows if why == "typical"}
+    assert [row for row, why in rows if why == "worst"] == [row for row in (3, 5, 2) if row not in typical]
+
+
+def test_an_answer_stands_beside_the_good_one_that_it_is() -> None:
+    assert nearest_truth("two", ["one", "two"]) == "two"
+    assert nearest_truth("three", ["one", "two"]) == nearest_truth(None, ["one", "two"]) == "one"
+    assert nearest_truth("one", []) == nearest_truth(None, []) == NOTHING
 
 
 def test_samples_hold_typical_rows_and_the_worst(world: World) -> None:

@@ -140,6 +140,10 @@ train: {epochs: 8, batch_rows: 8, optimizer: {lr: 0.02}, watch: metric}
     assert main(["predict", "run", "names.conll", "--out", "tags.csv"]) == 0
     first = next(csv.DictReader((folder / "tags.csv").read_text(encoding="utf-8").splitlines()))
     assert first["tag"] == "B-PER;O;O"
+    sample = json.loads(Path("run/bundle/report.json").read_text())["samples"][0]
+    words = sample["inputs"]["token"].split(" ")
+    truth = ", ".join(f"{word} {names[word]}" for word in words if word in names)
+    assert sample["outputs"]["tag"] == {"answer": truth, "truth": truth}
     assert json.loads(first["tag_entities"]) == [{"type": "PER", "start": 0, "end": 1}]
     bad = [{"token": ["a", "b"], "tag": ["O", "B-X"]}, {"token": ["a", "b"], "tag": ["O"]}]
     (folder / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bad))

@@ -74,6 +74,7 @@ def test_answers_are_quoted_or_there_are_none(folder: Path, capsys: pytest.Captu
     told = squad(folder / "test.json", 90, 1)
     assert main(["train", "recipe.yaml", "--out", "run", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    samples = json.loads(Path("run/bundle/report.json").read_text())["samples"]
     measured, never = figures["metrics"]["test"]["answer"], figures["baselines"]["test"]["answer"]["constant"]
     assert measured["exact_match"]["value"] > 0.9
     assert never["exact_match"]["value"] == never["token_f1"]["value"] == pytest.approx(1 / 3)
@@ -84,6 +85,12 @@ def test_answers_are_quoted_or_there_are_none(folder: Path, capsys: pytest.Captu
     scores = [span_scores(one["answer"], truth) for one, truth in zip(answers, truths, strict=True)]
     assert np.mean([exact for exact, _ in scores]) == pytest.approx(measured["exact_match"]["value"])
     assert np.mean([f1 for _, f1 in scores]) == pytest.approx(measured["token_f1"]["value"])
+    for sample in samples:
+        row = sample["row"]
+        assert sample["inputs"] == {"passage": f"Which color? {told[row]['context']}"[:240]}
+        assert sample["outputs"]["answer"] == {
+            "answer": answers[row]["answer"] or "(none)", "truth": told[row]["color"] or "(none)"
+        }  # fmt: skip
     for one in answers:
         assert (one["answer"] is None) == (one["answer_score"] <= 0) == (one["answer_start"] is None)
         if one["answer"] is not None:

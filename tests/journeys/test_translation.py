@@ -56,6 +56,11 @@ def test_a_toy_language_is_learnt(tmp_path: Path, output: dict[str, object]) -> 
     again = sacrebleu.corpus_bleu([one["de"] for one in answers], [[row["de"] for row in test]]).score
     assert measured["bleu"]["value"] == pytest.approx(again)
     assert all(one["de_score"] <= 0 for one in answers)
+    for sample in run.report["samples"]:
+        row = sample["row"]
+        assert sample["inputs"] == {"en": test[row]["en"]}
+        assert sample["outputs"]["de"] == {"answer": answers[row]["de"], "truth": test[row]["de"]}
+    assert [one["why"] for one in run.report["samples"][:3]] == ["typical"] * 3
     for one, row in zip(answers[:5], test[:5], strict=True):  # alone as among others
         alone = predictor.predict({"en": row["en"]})
         assert alone["de"] == one["de"]
@@ -90,6 +95,8 @@ def test_captions_are_learnt_from_two_files_of_lines(
     assert csv.read_csv("answers.csv").column_names == ["de", "de_score"]
     report = Path("run/bundle/report.html").read_text()
     assert "BLEU" in report
+    assert "Rows and answers" in report
+    assert not {"✓", "✗"} & set(report)  # a text that differs from the true one may be as good
     capsys.readouterr()
     assert main(["export", "run", "--to", "onnx", "--out", "exported"]) == 1
     assert "written token by token" in capsys.readouterr().err
