@@ -96,7 +96,7 @@ class Int4Linear(nn.Module):
         wide: Tensor = found.float()
         if self.bias is not None:
             wide += self.bias
-        return wide.unflatten(0, values.shape[:-1])
+        return wide.view(*values.shape[:-1], self.outputs)
 
 
 def quantize_blocks(
