@@ -12,7 +12,7 @@ from ceiba.answers import Answer, BinaryAnswer, SequenceAnswer, SpanAnswer
 from ceiba.evaluate.language import text_field, text_truth
 from ceiba.evaluate.sequences import sequence_truth
 from ceiba.evaluate.spans import span_truth
-from ceiba.evaluate.tagging import said_tags, tag_truth
+from ceiba.evaluate.tagging import tag_truth
 from ceiba.fields import Field, Fields
 from ceiba.metrics import known_rows, per_row, predicted
 from ceiba.read import Frame
@@ -83,7 +83,7 @@ class Scored:
 
     def with_scores(self, scores: Array) -> "Scored":
         """The same truths beside another model's scores, which are read with the plain threshold."""
-        return replace(self, scores=scores, threshold=DEFAULT_THRESHOLD)
+        return replace(self, scores=scores, threshold=DEFAULT_THRESHOLD, said=None)
 
 
 def output_labels(answer: Answer) -> tuple[str, ...]:
@@ -117,9 +117,7 @@ def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
             scored[name] = Scored("text", (), DEFAULT_THRESHOLD, truth, answer.scores(logits[name]))
             continue
         if answer.kind == "tags":
-            answered = answer.scores(logits[name])
-            truth, counts = tag_truth(frame, name, predictor.fields, answered)
-            said = said_tags(frame, name, predictor.fields, answered)
+            truth, counts, said = tag_truth(frame, name, predictor.fields, answer.scores(logits[name]))
             scored[name] = Scored("tags", output_labels(answer), DEFAULT_THRESHOLD, truth, counts, said)
             continue
         if isinstance(answer, SpanAnswer):

@@ -26,31 +26,25 @@ def _padded(field: Field, frame: Frame, name: str, width: int) -> Array:
     return np.concatenate([np.zeros((0, width), np.int64), *rows]) - 1
 
 
-def tag_truth(frame: Frame, name: str, fields: Fields, answered: Array) -> tuple[Array, Array]:
-    """The counts of each row by which tags are measured, of the truth and of (row, word) answers."""
-    field = fields.outputs[name]
-    truth = _padded(field, frame, name, answered.shape[1])
-    return tag_counts(truth, answered, getattr(field, "labels", ()))
-
-
-def said_tags(frame: Frame, name: str, fields: Fields, answered: Array) -> Array:
-    """(row, 2): the words that have another tag than O, each with its tag, as answered and in truth."""
-    labels, words = getattr(fields.outputs[name], "labels", ()), _words(fields)
-    truth = _padded(fields.outputs[name], frame, name, answered.shape[1])
+def tag_truth(frame: Frame, name: str, fields: Fields, answered: Array) -> tuple[Array, Array, Array]:
+    """The counts of each row by which tags are measured, of the truth and of (row, word) answers; and the words that
+    have another tag than O, each with its tag, as answered and in truth."""
+    field, words = fields.outputs[name], fields.column(_words(fields))
+    labels, places = getattr(field, "labels", ()), _padded(field, frame, name, answered.shape[1])
     rows = [
         flat[offsets[row] : offsets[row + 1]]
-        for flat, offsets in map(as_words, frame.column(fields.column(words)))
+        for flat, offsets in map(as_words, frame.column(words))
         for row in range(len(offsets) - 1)
     ]
 
-    def told(one: list[str], places: list[int]) -> str:
-        tags = [(word, labels[place]) for word, place in zip(one, places, strict=False) if place >= 0]
-        return ", ".join(f"{word} {tag}" for word, tag in tags if tag != OUTSIDE) or NOTHING
+    def told(one: list[str], tags: list[int]) -> str:
+        named = [(word, labels[place]) for word, place in zip(one, tags, strict=False) if place >= 0]
+        return ", ".join(f"{word} {tag}" for word, tag in named if tag != OUTSIDE) or NOTHING
 
-    answers = [told(one, places) for one, places in zip(rows, answered.tolist(), strict=True)]
-    known = np.asarray((truth >= 0).any(axis=1))
-    truths = [told(one, row) if there else None for one, row, there in zip(rows, truth.tolist(), known, strict=True)]
-    return as_said(answers, truths)
+    answers = [told(one, tags) for one, tags in zip(rows, answered.tolist(), strict=True)]
+    known = np.asarray((places >= 0).any(axis=1))
+    truths = [told(one, tags) if there else None for one, tags, there in zip(rows, places.tolist(), known, strict=True)]
+    return *tag_counts(places, answered, labels), as_said(answers, truths)
 
 
 def _words(fields: Fields) -> str:
@@ -83,8 +77,10 @@ class TagBaselines:
                 rows.append(Ragged(np.array(places, dtype=np.int64) + 1, offsets))
             width = max([1, *(int(part.lengths.max(initial=0)) for part in rows)])
             quick = np.concatenate([np.zeros((0, width), np.int64), *(part.pad(width) for part in rows)]) - 1
-            found["quick"][name] = tag_truth(frame, name, self.fields, quick)[1]
-            found["constant"][name] = tag_truth(frame, name, self.fields, np.where(quick >= 0, most, -1))[1]
+            field = self.fields.outputs[name]
+            truth, labels = _padded(field, frame, name, width), getattr(field, "labels", ())
+            found["quick"][name] = tag_counts(truth, quick, labels)[1]
+            found["constant"][name] = tag_counts(truth, np.where(quick >= 0, most, -1), labels)[1]
         return found
 
     def about(self) -> dict[str, dict[str, Any]]:
