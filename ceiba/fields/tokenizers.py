@@ -6,6 +6,7 @@ Ids: 0 is padding, 1 unknown, then the special tokens that no text spells, then 
 import json
 import re
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -20,6 +21,8 @@ INSIDE = "##"
 UNIGRAM_STEP = 1e-4
 """How far apart the library scores characters that its search dropped."""
 ROUNDING, DIGITS = 0.01, 8
+TOO_MANY_CHARACTERS = "not large enough to contain all chars"
+"""What the library says of texts with more characters than tokens."""
 NUM_BYTES = 256
 IN_BRACKETS = re.compile(r"\[\S+\]|<\S+>")
 """A special token: every tokenizer cuts text at brackets, so that no text can spell it."""
@@ -206,8 +209,17 @@ class UnigramSpec(LearntSpec):
 
     def learn(self, texts: Callable[[], Iterator[list[str]]]) -> Tokenizer:
         """The library's threads add up in any order, which the last digits show; and characters that its search
-        dropped come back with scores a step apart, in the order of a hash, here in that of the alphabet."""
-        found = json.loads(super().learn(texts).to_str())
+        dropped come back with scores a step apart, in the order of a hash, here in that of the alphabet.
+
+        It refuses texts of more characters than the vocabulary has room for: the rarest are then unknown, as in the
+        other tokenizers."""
+        try:
+            learnt = super().learn(texts)
+        except Exception as error:  # the library has no other kind
+            if TOO_MANY_CHARACTERS not in str(error):
+                raise
+            learnt = super().learn(self._of_common_characters(texts))
+        found = json.loads(learnt.to_str())
         first = len(self.first_tokens)
         pieces = {piece: round(score, DIGITS) for piece, score in found["model"]["vocab"][first:]}
         back: list[str] = []
@@ -220,6 +232,18 @@ class UnigramSpec(LearntSpec):
         ordered = sorted(pieces.items(), key=lambda one: (-one[1], one[0]))
         found["model"]["vocab"][first:] = [list(one) for one in ordered]
         return Tokenizer.from_str(json.dumps(found, ensure_ascii=False))
+
+    def _of_common_characters(self, texts: Callable[[], Iterator[list[str]]]) -> Callable[[], Iterator[list[str]]]:
+        """The same texts with a blank for each character beyond the most frequent ones that there is room for."""
+
+        def read() -> Iterator[list[str]]:
+            return ([text.lower() if self.lowercase else text for text in part] for part in texts())
+
+        counts = Counter(character for part in read() for text in part for character in text if character != " ")
+        room = max(self.vocab - len(self.first_tokens) - 1, 1)  # and the blank
+        common = sorted(counts, key=lambda one: (-counts[one], one))[:room]
+        blanks = dict.fromkeys(map(ord, counts.keys() - set(common)), " ")
+        return lambda: ([text.translate(blanks) for text in part] for part in read())
 
 
 class FolderSpec(TokenizerSpec):

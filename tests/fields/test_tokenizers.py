@@ -60,6 +60,16 @@ def test_pieces_of_words_are_shared_between_words() -> None:
         assert len(field.token_ids(["walking"])[0]) < len("walking")
 
 
+@pytest.mark.parametrize(("lowercase", "common"), [(False, "a b A"), (True, "a b A")])
+def test_where_characters_are_more_than_tokens_the_rarest_are_unknown(lowercase: bool, common: str) -> None:
+    rare = [chr(ord("一") + place) for place in range(200)]
+    field = fit({"type": "unigram", "vocab": 40, "lowercase": lowercase, "special": ["[END]"]}, [common] * 9 + rare)
+    assert field.vocab <= 40
+    assert 1 not in field.token_ids([common])[0]
+    unknown = [1 in ids for ids in field.token_ids(rare)]
+    assert 160 <= sum(unknown) < 200
+
+
 @pytest.mark.parametrize("special", [["MASK"], ["[PAD]"], ["[A]", "[A]"], ["[A B]"]])
 def test_a_special_token_must_be_one_that_texts_cannot_spell(special: list[str]) -> None:
     recipe = {

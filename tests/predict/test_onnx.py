@@ -58,7 +58,7 @@ def test_parts_by_name_and_type(tmp_path: Path) -> None:
 
 
 def test_what_large_batches_took_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    wide = 8_000_000
+    wide = 16_000_000  # pieces that the allocator always maps apart, whatever other tests left in its heap
     nodes = [
         helper.make_node("Tile", ["row", "times"], ["all"]),
         helper.make_node("Exp", ["all"], ["grown"]),
