@@ -91,6 +91,7 @@ class Application:
         try:
             await self.respond(request, reply, send)
         finally:
+            scope.pop("connection", None)  # which refers to the scope: only the collector would find such a pair
             self.settle(request, endpoint, reply.status, time.perf_counter() - began)
 
     def find(self, method: str, path: str) -> tuple[Endpoint, re.Match[str] | None]:

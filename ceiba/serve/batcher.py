@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -51,7 +51,8 @@ class Waiting:
     future: "asyncio.Future[Answers]"
     deadline: float
     is_gone: Callable[[], bool]
-    joined: float = field(default_factory=time.monotonic)
+    count: int
+    """The rows' number."""
 
 
 class Batcher:
@@ -84,15 +85,16 @@ class Batcher:
 
         Raises: Refusal if the queue is full, or so long that the deadline would pass.
         """
-        if self.waiting_rows + len(rows) > self.queue_rows and self.queue:
+        count = len(rows)
+        if self.waiting_rows + count > self.queue_rows and self.queue:
             raise Refusal(503, "The queue is full. Try again later.", self._wait_s())
-        expected = self.row_s * (self.waiting_rows + len(rows))
+        expected = self.row_s * (self.waiting_rows + count)
         if self.queue and time.monotonic() + expected > deadline:
             raise Refusal(503, "The queue is too long for this request's time. Try again later.", self._wait_s())
         loop = asyncio.get_running_loop()
-        waiting = Waiting(rows, loop.create_future(), deadline, is_gone)
+        waiting = Waiting(rows, loop.create_future(), deadline, is_gone, count)
         self.queue.append(waiting)
-        self.waiting_rows += len(rows)
+        self.waiting_rows += count
         if not self._is_due and self.running < SLOTS:
             self._is_due = True
             if self.batching.wait_ms and self.waiting_rows < self.batching.rows:
@@ -128,7 +130,7 @@ class Batcher:
             batch = self._next()
             if not batch:
                 continue
-            rows = sum(len(one.rows) for one in batch)
+            rows = sum(one.count for one in batch)
             if self.is_inline and rows <= self.batching.rows and not self.running:
                 self._deliver(batch, *self._timed(batch))
                 if self.queue:
@@ -160,14 +162,14 @@ class Batcher:
                 _fail(one, Refusal(504, "The request's time passed while it waited."))
             else:
                 waiting.append(one)
-                rows += len(one.rows) if one.rows.kinds == waiting[0].rows.kinds else 0
+                rows += one.count if one.rows.kinds == waiting[0].rows.kinds else 0
                 continue
-            self.waiting_rows -= len(one.rows)
+            self.waiting_rows -= one.count
         chosen = _alike(waiting, most)
         if len(chosen) < len(waiting):
             left = set(chosen)
             self.queue.extendleft(one for one in reversed(waiting) if one not in left)
-        self.waiting_rows -= sum(len(one.rows) for one in chosen)
+        self.waiting_rows -= sum(one.count for one in chosen)
         return chosen
 
     def measure(self, rows: Rows) -> None:
@@ -210,13 +212,12 @@ class Batcher:
         for values in logits.values():
             finite &= np.isfinite(values).reshape(len(values), -1).all(axis=1)
         found: list[Answers | Exception] = []
+        is_whole = finite.all()
         start = 0
         for part in parts:
             stop = start + len(part)
-            is_whole = finite[start:stop].all()
-            found.append(
-                answers[start:stop] if is_whole else Refusal(500, "The model's answer is not a finite number.")
-            )
+            is_well = is_whole or finite[start:stop].all()
+            found.append(answers[start:stop] if is_well else Refusal(500, "The model's answer is not a finite number."))
             start = stop
         return found
 
@@ -227,7 +228,7 @@ class Batcher:
         self._flush()
 
     def _deliver(self, batch: list[Waiting], found: list[Answers | Exception], seconds: float) -> None:
-        rows = sum(len(one.rows) for one in batch)
+        rows = sum(one.count for one in batch)
         self.batch_s = MEMORY * self.batch_s + (1 - MEMORY) * seconds if self.row_s else seconds
         self.row_s = (
             MEMORY * self.row_s + (1 - MEMORY) * seconds / max(rows, 1) if self.row_s else seconds / max(rows, 1)
@@ -263,11 +264,11 @@ def _alike(waiting: list[Waiting], most: int) -> list[Waiting]:
     others = [one for one in waiting[1:] if one.rows.kinds == first.rows.kinds]
     if first.rows.size:
         others.sort(key=lambda one: abs(one.rows.size - first.rows.size))
-    chosen, rows = [first], len(first.rows)
+    chosen, rows = [first], first.count
     for one in others:
-        if rows + len(one.rows) <= most:
+        if rows + one.count <= most:
             chosen.append(one)
-            rows += len(one.rows)
+            rows += one.count
     return chosen
 
 

@@ -6,13 +6,13 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
 
+from ceiba.serve.http import whole_body
 from ceiba.serve.keys import Key
 from ceiba.serve.refusal import Gone, Refusal
 from ceiba.serve.settings import Limits
@@ -24,6 +24,7 @@ OPENED = np.zeros(256, np.int8)
 OPENED[[ord("["), ord("{")]] = 1
 OPENED[[ord("]"), ord("}")]] = -1
 JSON = b"application/json"
+QUERY_FIELDS = 20
 KEEP_DISCARDING = 4
 """A body of up to so many times its limit is read to its end, so that its sender can read the refusal."""
 
@@ -45,18 +46,23 @@ class Request:
 
     def __init__(self, scope: Scope, receive: Receive, id: str, deadline: float):
         self.scope, self.receive, self.id, self.deadline = scope, receive, id, deadline
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.key: Key | None = None
         self.model, self.version, self.rows = "", 0, 0
         self.held_bytes = 0
 
-    @cached_property
-    def headers(self) -> dict[bytes, bytes]:
-        return dict(self.scope["headers"])
-
-    @cached_property
+    @property
     def query(self) -> dict[str, str]:
+        """Raises: Refusal for a query of more than QUERY_FIELDS names."""
         text = self.scope["query_string"].decode("ascii", "replace")
-        return {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()} if text else {}
+        if not text:
+            return {}
+        try:
+            return {name: values[-1] for name, values in parse_qs(text, max_num_fields=QUERY_FIELDS).items()}
+        except ValueError as error:
+            raise Refusal(
+                400, f"The query must have at most {QUERY_FIELDS} names. Got more. Leave some out."
+            ) from error
 
     def is_gone(self) -> bool:
         """Whether the client has left."""
@@ -75,32 +81,37 @@ class Request:
             raise _too_large(most)
         self.held_bytes = most if declared is None else min(int(declared), most)
         load.take(self.held_bytes)
-        message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        body: bytes = message["body"]
-        if message["more_body"]:
-            body = await self._rest(body, most)
-        elif len(body) > most:
+        connection = self.scope.get("connection")
+        whole = whole_body(connection) if connection is not None else None
+        if whole is None:
+            body, is_all = await self._piece()
+            if not is_all:
+                body = await self._rest(body, most)
+        else:
+            body = whole
+        if len(body) > most:
             raise _too_large(most)
         packing = self.headers.get(b"content-encoding")
         return body if packing is None or packing == b"identity" else inflate(body, packing, limits)
 
+    async def _piece(self) -> tuple[bytes, bool]:
+        """What has come of the body since, and whether that is its end."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        return message["body"], not message["more_body"]
+
     async def _rest(self, first: bytes, most: int) -> bytes:
-        parts, size = [first], len(first)
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            size += len(message["body"])
+        parts, size, is_all = [first], len(first), False
+        while not is_all:
+            piece, is_all = await self._piece()
+            size += len(piece)
             if size > most:
                 parts.clear()
                 if size > KEEP_DISCARDING * most:
                     raise _too_large(most)
             else:
-                parts.append(message["body"])
-            if not message["more_body"]:
-                break
+                parts.append(piece)
         if size > most:
             raise _too_large(most)
         return b"".join(parts)

@@ -135,6 +135,15 @@ class Guarded(HttpToolsProtocol):
                 self.moved = now
 
 
+def whole_body(cycle: RequestResponseCycle) -> bytes | None:
+    """The body of a request that has arrived whole, without the turn through messages; None if some is to come."""
+    if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        return None
+    cycle.flow.resume_reading()  # or nobody would notice that the client leaves
+    body, cycle.body = bytes(cycle.body), bytearray()
+    return body
+
+
 def answer_at_once(
     cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
 ) -> bool:

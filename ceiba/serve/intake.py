@@ -8,6 +8,8 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,16 +31,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """Checked rows: their columns in the order of `names`, and what rows must have in common to share a batch."""
+    """Checked rows: their values in the order of `names`, and what rows must have in common to share a batch."""
 
     names: tuple[str, ...]
-    columns: tuple[list[Any], ...]
+    values: list[tuple[Any, ...]]
     kinds: tuple[Any, ...]
     size: int = 0
     """Characters of the longest row, for a model of texts: rows of like length make a batch with little padding."""
 
     def __len__(self) -> int:
-        return len(self.columns[0]) if self.columns else 0
+        return len(self.values)
 
 
 class Intake:
@@ -59,7 +61,8 @@ class Intake:
             self.kinds[name] = (_spelled(convert, spellings) if spellings else convert, arrow)
         self.names = tuple(self.kinds)
         self._known: dict[tuple[str, ...], tuple[str, ...] | Refusal] = {}
-        self._whole = [(name, convert) for name, (convert, _) in self.kinds.items()]
+        self._every = frozenset(self.names)
+        self._ways: dict[tuple[str, ...], tuple[Callable[[Row], Sequence[Any]], list[Convert]]] = {}
         self._is_typed = all(arrow is not None for _, arrow in self.kinds.values())
         self.has_lengths = any(one.kind in LENGTHS for one in predictor.fields.inputs.values())
         self._long = [name for name in self.names if name not in self.fields or self.fields[name].kind in LENGTHS]
@@ -74,16 +77,21 @@ class Intake:
         if self.missing == "null":
             rows = [self._nulls | row if type(row) is dict else row for row in rows]
         names = self._columns_of(rows)
-        converts = self._whole if names == self.names else [(name, self.kinds[name][0]) for name in names]
-        columns: tuple[list[Any], ...] = tuple([] for _ in names)
-        for place, row in enumerate(rows):
-            try:
-                for column, (name, convert) in zip(columns, converts, strict=True):
-                    column.append(convert(row[name]))
-            except (KeyError, TypeError, ValueError, OverflowError, DataError) as error:
-                raise self._refusal(row, place, converts, error) from error
-        size = self._size(names, columns) if self.has_lengths else 0
-        return Rows(names, columns, self._signature(names, columns), size)
+        take, converts = self._ways.get(names) or self._ways.setdefault(names, self._way(names))
+        values: list[tuple[Any, ...]] = []
+        try:
+            for row in rows:
+                values.append(tuple([convert(value) for convert, value in zip(converts, take(row), strict=True)]))
+        except (KeyError, TypeError, ValueError, OverflowError, DataError) as error:
+            place = len(values)
+            raise self._refusal(rows[place], place, names) from error
+        size = self._size(names, values) if self.has_lengths else 0
+        return Rows(names, values, self._signature(names, values), size)
+
+    def _way(self, names: tuple[str, ...]) -> tuple[Callable[[Row], Sequence[Any]], list[Convert]]:
+        """What takes the values of some columns from a row, and what converts each."""
+        take = itemgetter(*names) if len(names) > 1 else lambda row: [row[name] for name in names]
+        return take, [self.kinds[name][0] for name in names]
 
     def columns(self, columns: Mapping[str, Sequence[Any]]) -> Rows:
         """The same, from columns of equal length."""
@@ -101,11 +109,9 @@ class Intake:
         """
         parts = list(parts)
         names = parts[0].names
+        columns = zip(*chain.from_iterable(part.values for part in parts), strict=True)
         arrays = []
-        for place, name in enumerate(names):
-            values = parts[0].columns[place]
-            if len(parts) > 1:
-                values = [value for part in parts for value in part.columns[place]]
+        for name, values in zip(names, columns, strict=True):
             try:
                 arrays.append(pa.array(values, self.kinds[name][1]))
             except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -126,6 +132,8 @@ class Intake:
                     if name not in self._allowed:
                         do = nearest(name, self.names)
                         raise Refusal(422, f"row {place + 1} must have known columns only. Got '{name[:80]}'. {do}")
+        if self._every <= first.keys():
+            return self.names
         return self._checked(tuple(name for name in self.names if name in first), first)
 
     def _checked(self, present: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -154,28 +162,28 @@ class Intake:
                 )
         return present
 
-    def _size(self, names: tuple[str, ...], columns: tuple[list[Any], ...]) -> int:
+    def _size(self, names: tuple[str, ...], values: list[tuple[Any, ...]]) -> int:
         """Characters of the longest row; what tokens they make is known only once they are encoded."""
-        texts = [values for name, values in zip(names, columns, strict=True) if name in self._long]
-        return max((sum(len(one) for one in row if type(one) is str) for row in zip(*texts, strict=True)), default=0)
+        places = [place for place, name in enumerate(names) if name in self._long]
+        return max((sum(len(row[place]) for place in places if type(row[place]) is str) for row in values), default=0)
 
-    def _signature(self, names: tuple[str, ...], columns: tuple[list[Any], ...]) -> tuple[Any, ...]:
+    def _signature(self, names: tuple[str, ...], values: list[tuple[Any, ...]]) -> tuple[Any, ...]:
         if self._is_typed:
             return names
-        untyped = [values for name, values in zip(names, columns, strict=True) if self.kinds[name][1] is None]
-        return (names, *(frozenset(map(type, values)) - {type(None)} for values in untyped))
+        untyped = [place for place, name in enumerate(names) if self.kinds[name][1] is None]
+        return (names, *(frozenset(type(row[place]) for row in values) - {type(None)} for place in untyped))
 
-    def _refusal(self, row: Any, place: int, converts: Sequence[tuple[str, Convert]], error: Exception) -> Refusal:
+    def _refusal(self, row: Any, place: int, names: tuple[str, ...]) -> Refusal:
         """What is wrong with a row, found out again only for a row that is wrong."""
         where = f"row {place + 1}"
         if type(row) is not dict:
             return Refusal(422, f'{where} must be an object of columns. Got {_kind(row)}. Write {{"column": value}}.')
-        for name, convert in converts:
+        for name in names:
             if name not in row:
                 do = nearest(name, [other for other in row if other not in self.kinds])
                 return Refusal(422, f"{where} must have the column '{name}'. Got none of that name. {do}")
             try:
-                convert(row[name])
+                self.kinds[name][0](row[name])
             except DataError as problem:
                 return Refusal(422, str(problem.at(f"{where}, column '{name}'")))
             except (TypeError, ValueError, OverflowError):
@@ -211,9 +219,14 @@ def _kind(value: Any) -> str:
 
 def _spelled(convert: Convert, spellings: frozenset[str]) -> Convert:
     """The same, but a text that spells a missing value is one."""
+    is_text = convert is to_text
 
     def spelled(value: Any) -> Any:
-        return None if type(value) is str and value.strip() in spellings else convert(value)
+        if type(value) is not str:
+            return convert(value)
+        if value.strip() in spellings:
+            return None
+        return value if is_text else convert(value)
 
     return spelled
 

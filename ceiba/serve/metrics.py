@@ -1,7 +1,10 @@
 """What Prometheus reads. Each worker counts in a file that all may read, so that any worker tells the sum of all."""
 
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from ceiba.serve import metric_files
 
@@ -23,6 +26,18 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 10_000)
 """Upper ends of the histograms' buckets."""
 
 
+class Durations(Histogram):
+    """A histogram that takes many values at once."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """The same as `observe` on each, with one write a bucket."""
+        places = np.searchsorted(self._upper_bounds, amounts)
+        self._sum.inc(float(np.sum(amounts)))
+        for place, count in enumerate(np.bincount(places)):
+            if count:
+                self._buckets[place].inc(int(count))
+
+
 class Metrics:
     """The counts of one worker. Label values are names of what is served, never what a client wrote."""
 
@@ -32,7 +47,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         own = self.registry
         self.requests = Counter("ceiba_requests", "Requests.", ["protocol", "model", "version", "status"], registry=own)
-        self.latency = Histogram(
+        self.latency = Durations(
             "ceiba_request_seconds",
             "Time from a request's headers to its answer.",
             ["protocol", "model"],
@@ -73,21 +88,24 @@ class Metrics:
             "ceiba_tokens", "Tokens of texts that were generated.", ["model", "direction"], registry=own
         )
         self.log_lost = Counter("ceiba_log_lines_lost", "Lines that the log could not take.", registry=own)
-        self._requests: dict[tuple[str, str, int, int], Counter] = {}
-        self._latency: dict[tuple[str, str], Histogram] = {}
+        self._requests: defaultdict[tuple[str, str, int, int], int] = defaultdict(int)
+        self._seconds: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        """Requests since the last `settle`: a tally in memory costs a tenth of a write to the file that all read."""
         self._batches: dict[tuple[str, int], tuple[Histogram, Histogram]] = {}
 
     def answered(self, protocol: str, model: str, version: int, status: int, seconds: float) -> None:
         """One request, whatever became of it."""
-        count = self._requests.get((protocol, model, version, status))
-        if count is None:
-            count = self.requests.labels(protocol, model, str(version or ""), str(status))
-            self._requests[protocol, model, version, status] = count
-        count.inc()
-        time = self._latency.get((protocol, model))
-        if time is None:
-            time = self._latency[protocol, model] = self.latency.labels(protocol, model)
-        time.observe(seconds)
+        self._requests[protocol, model, version, status] += 1
+        self._seconds[protocol, model].append(seconds)
+
+    def settle(self) -> None:
+        """Write down the requests since the last time; several times a second, and when a worker leaves."""
+        for (protocol, model, version, status), count in self._requests.items():
+            self.requests.labels(protocol, model, str(version or ""), str(status)).inc(count)
+        for labels, seconds in self._seconds.items():
+            self.latency.labels(*labels).observe_all(seconds)
+        self._requests.clear()
+        self._seconds.clear()
 
     def wrote(self, model: str, usage: Mapping[str, int]) -> None:
         """Tokens of texts that were read and written."""
@@ -108,7 +126,8 @@ class Metrics:
         found[1].observe(seconds)
 
     def text(self) -> bytes:
-        """The sum over all workers, those that ended included."""
+        """The sum over all workers, those that ended included; of others, as of their last `settle`."""
+        self.settle()
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return bytes(generate_latest(registry))

@@ -44,6 +44,8 @@ ENDPOINTS: list[Endpoint] = [
 """The endpoints of every protocol."""
 HANG_S = 30.0
 """A batch that computes for so long after its clients' time has passed hangs; the worker gives itself up."""
+NEW_OBJECTS = 5_000
+"""So many more before the collector looks for cycles: requests in work are some thousand, and leave none."""
 Open = Callable[[Path, int, Mapping[str, Path]], tuple[Bundle, Predictor | None, Writer | None]]
 """(folder, threads of one batch, adapters beside it) → a bundle, and what answers rows or writes text with it."""
 
@@ -199,6 +201,7 @@ class Worker:
             for served in self.service.models.all():
                 self._look_after_model(served)
             self.metrics.connections.set(sum(len(server.server_state.connections) for server in self.servers))
+            self.metrics.settle()
             self.log.flush()
             self.say({"alive": True})
 
@@ -221,6 +224,7 @@ class Worker:
             server.should_exit = True
         if self.serving:
             await asyncio.wait(self.serving, timeout=grace_s + 2)
+        self.metrics.settle()
         self.log.flush()
         os._exit(0)
 
@@ -241,6 +245,7 @@ def work(
     settle()
     try:
         gc.freeze()
+        gc.set_threshold(NEW_OBJECTS)
         uvloop.run(Worker(plan, open_model, rates, channel).run(main, probe))
         code = 0
     except BaseException as error:

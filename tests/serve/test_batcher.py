@@ -12,6 +12,7 @@ from ceiba.bundle import open_bundle
 from ceiba.predict import Predictor, open_onnx
 from ceiba.serve.batcher import OPEN_TURNS, QUIET_TURNS, Batcher
 from ceiba.serve.intake import Intake
+from ceiba.serve.refusal import Refusal
 from ceiba.serve.settings import Batching
 
 FOREVER = 1e12
@@ -139,3 +140,18 @@ def test_before_a_slow_batch_in_the_loop_new_connections_have_their_turns(
 
     assert asyncio.run(turns(0.05)) > OPEN_TURNS
     assert asyncio.run(turns(0.001)) < 4
+
+
+def test_an_answer_that_is_no_finite_number_is_refused_and_its_neighbors_are_not(tmp_path: Any) -> None:
+    one = batcher(table_bundle(tmp_path / "homes", shift=3e38), 3)
+    one.batch_s = 0.0
+
+    async def ask() -> list[Any]:
+        rows = [one.intake.rows([{"area": area, "city": "Rome"}]) for area in (1.0, 3e38, 2.0)]
+        waiting = [one.submit(row, FOREVER, lambda: False) for row in rows]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    first, second, third = asyncio.run(ask())
+    assert first[0]["price"] == third[0]["price"] == pytest.approx(3e38)
+    assert isinstance(second, Refusal)
+    assert second.status == 500

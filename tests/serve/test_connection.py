@@ -1,8 +1,10 @@
 """What stands on the wire of one connection."""
 
 import asyncio
+import gc
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -10,8 +12,12 @@ from typing import Any, cast
 
 import pytest
 from serving import Server
+from uvicorn.server import ServerState
 
-from ceiba.serve.http import answer_at_once
+from ceiba.serve.app import Application, Endpoint
+from ceiba.serve.exchange import Load, Reply
+from ceiba.serve.http import Guarded, answer_at_once, config, whole_body
+from ceiba.serve.settings import Limits
 
 ROW = b'{"area": 2.0, "city": "Rome"}'
 POST = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%s\r\n" + ROW
@@ -96,3 +102,64 @@ def test_when_a_response_is_not_sent_at_once(state: str) -> None:
     )  # fmt: skip
     assert answer_at_once(cast(Any, cycle), 200, [(b"content-length", b"1")], b"a") == (state == "gone")
     assert not written
+
+
+def test_a_body_that_comes_in_pieces(home: Server) -> None:
+    with connected(home) as connection:
+        connection.sendall((POST % (len(ROW), b"")).removesuffix(ROW))
+        for place in range(0, len(ROW), 9):
+            time.sleep(0.02)
+            connection.sendall(ROW[place : place + 9])
+        ((head, body),) = responses(connection, 1)
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"price" in body
+
+
+@pytest.mark.parametrize("state", ["whole", "more_body", "disconnected", "waiting_for_100_continue"])
+def test_when_a_body_is_taken_at_once(state: str) -> None:
+    resumed: list[bool] = []
+    cycle: Any = SimpleNamespace(
+        more_body=False, disconnected=False, waiting_for_100_continue=False, body=bytearray(b"row"),
+        flow=SimpleNamespace(resume_reading=lambda: resumed.append(True)),
+    )  # fmt: skip
+    setattr(cycle, state, True)
+    assert whole_body(cycle) == (b"row" if state == "whole" else None)
+    assert bool(resumed) == (state == "whole")
+
+
+def test_requests_leave_nothing_for_the_collector() -> None:
+    asked, written = 100, []
+
+    async def echo(request: Any, service: Any, match: Any) -> Reply:
+        return Reply(await request.body(service.load, service.limits))
+
+    async def ask() -> int:
+        service: Any = SimpleNamespace(
+            limits=Limits(), load=Load(1 << 20), is_draining=False,
+            metrics=SimpleNamespace(answered=lambda *counted: None),
+        )  # fmt: skip
+        settings = config(Application(service, [Endpoint("POST", "/v1/predict", echo, None, "records")], print), {})
+        settings.load()
+        protocol = Guarded(settings, ServerState(), {})
+        protocol.connection_made(
+            cast(Any, SimpleNamespace(
+                write=written.append, is_closing=lambda: False, get_extra_info=lambda name, default=None: default,
+                pause_reading=lambda: None, resume_reading=lambda: None,
+            ))
+        )  # fmt: skip
+        gc.collect()
+        gc.disable()
+        for place in range(asked):
+            protocol.data_received(POST % (len(ROW), b""))
+            while len(written) <= place:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return gc.collect()
+
+    try:
+        found = asyncio.run(ask())
+    finally:
+        gc.enable()
+    assert len(written) == asked
+    assert all(one.startswith(b"HTTP/1.1 200") and one.endswith(ROW) for one in written)
+    assert found < asked

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,15 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
     "huge": ('{"area": 1' + "0" * 400 + ', "city": "Rome"}', 400, "JSON"),
     "too large": ({"area": 1e39, "city": "Rome"}, 422, "below 3.4e38"),
     "no object": ([1], 422, "row 1 must be an object of columns. Got a number"),
+    "no object in row 2": ([ROW, 1], 422, "row 2 must be an object of columns. Got a number"),
+    "no number in row 3": ([ROW, ROW, ROW | {"area": "west"}], 422, "row 3, column 'area' must be a number"),
     "text": ('"row"', 422, "must be a row"),
     "empty": ("", 400, "must be JSON"),
     "cut": ('{"area": 1', 400, "must be JSON"),
     "NaN": ('{"area": NaN, "city": "Rome"}', 400, "must be JSON"),
     "not UTF-8": (b'{"area": 1, "city": "\xff"}', 400, "must be JSON"),
     "twice": ('{"area": 1, "city": "Rome", "area": 2}', 400, "each column once"),
+    "twice in row 2": ('[{"area": 1, "city": "Rome"}, {"area": 1, "city": "Rome", "city": "Oslo"}]', 400, "once"),
     "deep": ("[" * 10_000 + "]" * 10_000, 400, "nest deeper"),
     "many": ("[" + ",".join(["{}"] * 10_001) + "]", 422, "may have 10000 rows"),
 }
@@ -110,6 +114,7 @@ def test_other_addresses(home: Server) -> None:
         ("POST", "/v1/predict/homes?version=9", 404),
         ("POST", "/v1/predict/homes?version=x", 400),
         ("POST", "/v1/predict/homes?label=best", 404),
+        ("POST", "/v1/predict?" + "&".join(f"a{place}=1" for place in range(21)), 400),
         ("GET", "/etc/passwd", 404),
         ("BREW", "/v1/predict", 400),
         ("DELETE", "/v1/predict", 405),
@@ -152,6 +157,11 @@ def test_health_metrics_and_ids_of_requests(home: Server) -> None:
     assert headers["x-request-id"] != "bad id\tof me"
     text = home.request("GET", "/metrics")[2].decode()
     assert 'ceiba_requests_total{model="homes",protocol="records",status="200",version="1"}' in text
+    asked = re.search(r'^ceiba_requests_total\{model="homes",protocol="records",status="200".*\} (\S+)$', text, re.M)
+    home.post("/v1/predict", ROW)
+    again = home.request("GET", "/metrics")[2].decode()
+    assert asked
+    assert asked[0].replace(asked[1], str(float(asked[1]) + 1)) in again
     assert 'ceiba_batch_rows_count{model="homes",version="1"}' in text
     assert "ceiba_workers 1.0" in text
 
