@@ -18,8 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ceiba.base.errors import DataError
 from ceiba.fields.columns import plain, shown
 
-FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats whose readers are pure decoders; others start programs or fetch files."""
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "ICO", "JPEG2000", "PPM", "TIFF")
+"""Formats whose readers are pure decoders, others start programs or fetch files; tried in this order."""
 MAX_PIXELS = 64_000_000
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -55,7 +55,8 @@ def open_image(data: bytes, draft: tuple[int, int] | None = None, max_pixels: in
             if draft is not None and image.mode in ("L", "RGB"):
                 image.draft(None, draft)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
+            if image.info or image.format == "TIFF":  # whose tags are kept elsewhere
+                ImageOps.exif_transpose(image, in_place=True)
             return _plain_mode(image)
     except DataError:
         raise

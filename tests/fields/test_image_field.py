@@ -74,12 +74,15 @@ def test_a_grey_field_keeps_one_channel() -> None:
     assert grey.tolist() == np.full((1, 2, 2, 1), 90).tolist()
 
 
-def test_exif_turns_the_image() -> None:
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+def test_exif_turns_the_image(format: str) -> None:
     image = Image.new("RGB", (2, 1), RED)
     image.putpixel((1, 0), GREEN)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn to the right
-    turned = pixels(field((2, 1)), saved(image, exif=exif.tobytes()))
+    turned = pixels(
+        field((2, 1)), saved(image, format, exif=exif.tobytes(), **({"lossless": True} if format == "WEBP" else {}))
+    )
     assert turned[0, :, 0].tolist() == [list(RED), list(GREEN)]
 
 
