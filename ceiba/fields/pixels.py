@@ -55,7 +55,7 @@ def open_image(data: bytes, draft: tuple[int, int] | None = None, max_pixels: in
             if draft is not None and image.mode in ("L", "RGB"):
                 image.draft(None, draft)
             image.load()
-            if image.info or image.format == "TIFF":  # whose tags are kept elsewhere
+            if image.info:  # or nothing can say that it is turned
                 ImageOps.exif_transpose(image, in_place=True)
             return _plain_mode(image)
     except DataError:
