@@ -23,6 +23,8 @@ from ceiba.predict import Predictor
 from ceiba.serve.refusal import Refusal
 
 LARGEST = float(np.finfo(np.float32).max)
+MOST_KNOWN = 1000
+"""Sets of columns, as clients send them, that are remembered."""
 LENGTHS = frozenset({"text", "words"})
 """Kinds of fields whose rows differ in length."""
 Convert = Callable[[Any], Any]
@@ -62,7 +64,7 @@ class Intake:
         self.names = tuple(self.kinds)
         self._known: dict[tuple[str, ...], tuple[str, ...] | Refusal] = {}
         self._every = frozenset(self.names)
-        self._ways: dict[tuple[str, ...], tuple[Callable[[Row], Sequence[Any]], list[Convert]]] = {}
+        self._whole = self._way(self.names)
         self._is_typed = all(arrow is not None for _, arrow in self.kinds.values())
         self.has_lengths = any(one.kind in LENGTHS for one in predictor.fields.inputs.values())
         self._long = [name for name in self.names if name not in self.fields or self.fields[name].kind in LENGTHS]
@@ -77,7 +79,7 @@ class Intake:
         if self.missing == "null":
             rows = [self._nulls | row if type(row) is dict else row for row in rows]
         names = self._columns_of(rows)
-        take, converts = self._ways.get(names) or self._ways.setdefault(names, self._way(names))
+        take, converts = self._whole if names == self.names else self._way(names)
         values: list[tuple[Any, ...]] = []
         try:
             for row in rows:
@@ -141,6 +143,8 @@ class Intake:
             return present
         found = self._known.get(present)
         if found is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
             found = self._known[present] = self._sufficient(present, given)
         if isinstance(found, Refusal):
             raise found

@@ -155,3 +155,15 @@ def test_an_answer_that_is_no_finite_number_is_refused_and_its_neighbors_are_not
     assert first[0]["price"] == third[0]["price"] == pytest.approx(3e38)
     assert isinstance(second, Refusal)
     assert second.status == 500
+
+
+def test_what_is_remembered_of_the_columns_that_clients_send_is_bounded(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ceiba.serve.intake.MOST_KNOWN", 2)
+    intake = batcher(table_bundle(tmp_path / "homes"), 3).intake
+    for row in ({"area": 1.0}, {"city": "Rome"}, {"town": "Rome"}, {"area": 2.0}):
+        with pytest.raises(Refusal, match="must have the column"):
+            intake.rows([row])
+    assert len(intake._known) == 2
+    assert len(intake.rows([{"city": "Rome", "area": 1.0}])) == 1
