@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba.answers import BinaryAnswer
+from ceiba.answers import SpanAnswer
+from ceiba.answers.span import MARGIN
 from ceiba.compress.smaller import has_fast_integers
-from ceiba.evaluate.gather import Scored, output_labels, read_truth
+from ceiba.evaluate.gather import Scored, beside_truth
 from ceiba.evaluate.rows import PAIRED
 from ceiba.fields import Encoded, Ragged
-from ceiba.metrics import known_rows, paired_difference, per_row
-from ceiba.predict import Backend, OnnxBackend, Predictor
+from ceiba.metrics import figures, known_rows, paired_difference, paired_f1, per_row
+from ceiba.predict import MASKED, Backend, OnnxBackend, Predictor
 from ceiba.read import Frame
 
 Array = NDArray[Any]
@@ -36,11 +37,11 @@ DRAWN = 256
 
 @dataclass(frozen=True)
 class Held:
-    """Rows that decide: encoded once, with their truths."""
+    """Rows that decide, encoded once."""
 
     predictor: Predictor
+    frame: Frame
     encoded: Encoded
-    truths: dict[str, Array]
     name: str
 
     @property
@@ -50,17 +51,18 @@ class Held:
 
     def scored(self, logits: Mapping[str, Array]) -> dict[str, Scored]:
         """Every output's truths and scores."""
-        found = {}
-        for name, answer in self.predictor.answers.items():
-            threshold = answer.threshold if isinstance(answer, BinaryAnswer) else 0.5
-            scores = answer.scores(logits[name])
-            found[name] = Scored(answer.kind, output_labels(answer), threshold, self.truths[name], scores)
-        return found
+        return beside_truth(self.frame, self.predictor, logits)
 
     def logits(self, backend: Backend) -> dict[str, Array]:
         """What a network answers to all rows."""
         predictor = self.predictor
         return Predictor(predictor.fields, predictor.answers, backend).run(self.encoded)
+
+    def weighed(self, logits: Mapping[str, Array]) -> dict[str, Array]:
+        """What of the logits tells by its change how far a network has moved: of a span, how sure it is of it; its
+        ends jump."""
+        answers = self.predictor.answers
+        return {name: one[:, MARGIN:] if isinstance(answers[name], SpanAnswer) else one for name, one in logits.items()}
 
     def parts(self, rows: Sequence[int]) -> dict[str, Array]:
         """Some rows as a network reads them."""
@@ -70,19 +72,26 @@ class Held:
 
 
 def hold(predictor: Predictor, frame: Frame, name: str) -> Held:
-    """Encode the rows of the decision and read their truths."""
+    """Encode the rows of the decision."""
     table = frame.to_table().combine_chunks()
     encoded = predictor.fields.encode(table.to_batches(max_chunksize=max(table.num_rows, 1))[0])
-    truths = {output: read_truth(frame, output, predictor.fields.outputs[output], answer)
-              for output, answer in predictor.answers.items()}  # fmt: skip
-    return Held(predictor, encoded, truths, name)
+    return Held(predictor, frame, encoded, name)
 
 
-def drops(held: Held, before: Mapping[str, Scored], after: Mapping[str, Scored]) -> dict[str, dict[str, float]]:
-    """Points lost by output, with the paired interval: of the share answered right, or by how much a number's error
-    (the root of its mean square) grows."""
+def drops(before: Mapping[str, Scored], after: Mapping[str, Scored]) -> dict[str, dict[str, float]]:
+    """Points lost by output, with the paired interval: of the share answered right, of a tagger's F1 over whole
+    entities, or by how much a number's error (the root of its mean square) grows."""
     found = {}
     for name, one in before.items():
+        if one.kind == "tags":
+            figure = paired_f1(one.truth, one.scores, after[name].scores, resamples=1000)
+            assert figure is not None
+            values = (
+                figures("tags", one.truth, each.scores, resamples=1)["f1"]["value"] for each in (one, after[name])
+            )
+            found[name] = {key: 100 * figure[key] for key in ("value", "low", "high")}
+            found[name] |= dict(zip(("before", "after"), values, strict=True))
+            continue
         metric = PAIRED[one.kind]
         first, second = (
             per_row(each.kind, each.truth, each.scores, metric, each.threshold) for each in (one, after[name])
@@ -116,10 +125,13 @@ def worst_class(before: Mapping[str, Scored], after: Mapping[str, Scored]) -> tu
 
 def distance(before: Mapping[str, Array], after: Mapping[str, Array]) -> float:
     """Root mean square of the change of the logits, as a share of the logits' own; the largest over the outputs."""
-    return max(
-        float(np.sqrt(np.mean((after[name] - one) ** 2) / max(float(np.mean((one - one.mean()) ** 2)), 1e-12)))
-        for name, one in before.items()
-    )
+    changes = []
+    for name, one in before.items():
+        other = after[name]
+        told = one != MASKED
+        own, change = one[told], (other - one)[told]
+        changes.append(float(np.sqrt(np.mean(change**2) / max(float(np.mean((own - own.mean()) ** 2)), 1e-12))))
+    return max(changes)
 
 
 def race(first: OnnxBackend, second: OnnxBackend, parts: Sequence[Mapping[str, Array]]) -> tuple[Array, Array]:

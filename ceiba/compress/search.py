@@ -117,8 +117,8 @@ def compress(
             row["bytes"], row["memory_bytes"] = len(candidate.model), own
             row["ratios"]["size"] = len(candidate.model) / len(material.model)
             row["ratios"]["memory"] = own / memory if own and memory else 1.0
-            row |= {"drop": drops(held, truth, held.scored(after)), "distance": distance(before, after),
-                    "class_drop": lost, "class": group}  # fmt: skip
+            moved = distance(held.weighed(before), held.weighed(after))
+            row |= {"drop": drops(truth, held.scored(after)), "distance": moved, "class_drop": lost, "class": group}
             row["verdict"], row["why"] = judge(row, goal, candidate.is_rounded)
             models[candidate.name] = candidate
         row["seconds"] = time.monotonic() - began

@@ -109,7 +109,11 @@ def preference_truth(logits: Array) -> Array:
 
 def gather(frame: Frame, predictor: Answers) -> dict[str, Scored]:
     """Every output's truths and scores, from one pass through the predictor."""
-    logits = predictor.logits(frame)
+    return beside_truth(frame, predictor, predictor.logits(frame))
+
+
+def beside_truth(frame: Frame, predictor: Answers, logits: Mapping[str, Array]) -> dict[str, Scored]:
+    """Every output's truths, and what logits of the same rows say."""
     scored = {}
     for name, answer in predictor.answers.items():
         if answer.kind == "text":

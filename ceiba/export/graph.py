@@ -12,13 +12,11 @@ from torch.export import Dim
 
 from ceiba.base.errors import CeibaError, listed
 from ceiba.base.optional import require
-from ceiba.export.probes import example_parts
+from ceiba.export.probes import RAGGED, example_parts
 from ceiba.fields import Layout
 from ceiba.model import Model
 
 BATCH = "batch"
-RAGGED = ("ids", "weights")
-"""Parts with an axis of tokens."""
 MOST_BYTES = 2**31 - 1
 """What one ONNX file can hold."""
 

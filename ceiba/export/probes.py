@@ -12,7 +12,7 @@ from ceiba.base.errors import CeibaError
 from ceiba.base.keys import generator
 from ceiba.base.yaml import read_yaml
 from ceiba.bundle import Bundle
-from ceiba.fields import Encoded, ImageLayout, Layout, Ragged, TableLayout, TextLayout
+from ceiba.fields import Encoded, ImageLayout, Layout, Ragged, TableLayout, TextLayout, WordsLayout
 from ceiba.predict import Predictor
 from ceiba.read import open_frame
 
@@ -21,6 +21,8 @@ BATCHES = (1, 2, 7, 64)
 """Rows at once."""
 SHORT, LONGEST = 3, 512
 """Tokens of a short row; the most that a long one is tried with."""
+LONG_SENTENCE = 64
+"""Words of a long row that are tagged: how long those of training were is not kept."""
 LONGER = 1.25
 """How much longer than any training row a row is tried."""
 MOST_TOKENS = 1 << 14
@@ -31,6 +33,11 @@ PADDING = 9
 """Places of padding that no row needs."""
 REAL_ROWS = 64
 EXAMPLE_ROWS, EXAMPLE_TOKENS = 3, 5
+RAGGED = ("ids", "weights", "characters", "places")
+"""Parts with an axis of tokens."""
+PLACES = 8
+"""Places in a text that random tokens are said to stand at: as large as logits are, so that an error of neither hides
+behind the size of the other."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,13 @@ def random_parts(layouts: Mapping[str, Layout], rows: int, tokens: int, seed: in
         elif isinstance(layout, ImageLayout):
             shape = (rows, layout.height, layout.width, layout.channels)
             parts = {"pixels": random.integers(0, 256, shape, dtype=np.uint8)}
-        elif isinstance(layout, TextLayout) and layout.places:
-            raise CeibaError("An exported model must answer rows", "spans of a text", "Serve the trained bundle")
         elif isinstance(layout, TextLayout) and layout.told:
             raise CeibaError("An exported model must answer rows", "chats", "Serve the trained bundle")
         elif isinstance(layout, TextLayout):  # texts of one row differ in length
             parts = _text(layout, rows, tokens + place, random)
         else:
-            raise CeibaError("An exported model must answer rows", "words that are tagged", "Serve the trained bundle")
+            assert isinstance(layout, WordsLayout)
+            parts = _words(layout, rows, tokens + place, random)
         found |= {f"{group}.{part}": values for part, values in parts.items()}
     return found
 
@@ -91,7 +97,18 @@ def _text(layout: TextLayout, rows: int, tokens: int, random: np.random.Generato
     parts: dict[str, Array] = {"ids": ids.astype(np.int32)}
     if layout.weighted:
         parts["weights"] = random.random((rows, tokens), dtype=np.float32) * is_there
+    if layout.places:  # the first token stands for no answer, and is at no place
+        first = random.integers(0, PLACES, (rows, tokens, 1)) * np.ones(2, np.int64) + (0, 1)
+        parts["places"] = (first * (is_there & (np.arange(tokens) > 0))[:, :, None]).astype(np.int32)
     return parts
+
+
+def _words(layout: WordsLayout, rows: int, words: int, random: np.random.Generator) -> dict[str, Array]:
+    parts = _text(TextLayout(layout.vocab, words, weighted=False), rows, words, random)
+    shape = (rows, words, layout.max_characters)
+    spelled = np.arange(layout.max_characters) < random.integers(1, layout.max_characters + 1, (rows, words, 1))
+    letters = random.integers(1, max(layout.characters, 2), shape, dtype=np.int32)
+    return parts | {"characters": (letters * (spelled & (parts["ids"] > 0)[:, :, None])).astype(np.int32)}
 
 
 def example_parts(layouts: Mapping[str, Layout]) -> dict[str, Array]:
@@ -102,6 +119,7 @@ def example_parts(layouts: Mapping[str, Layout]) -> dict[str, Array]:
 def lengths_of(layouts: Mapping[str, Layout]) -> tuple[int, ...]:
     """One token, a few, as many as the longest training row, and more; one length where there are no texts."""
     most = [min(layout.max_tokens, LONGEST) for layout in layouts.values() if isinstance(layout, TextLayout)]
+    most += [LONG_SENTENCE for layout in layouts.values() if isinstance(layout, WordsLayout)]
     if not most:
         return (0,)
     longest = max(most)
@@ -127,7 +145,7 @@ def random_probes(layouts: Mapping[str, Layout]) -> Iterator[Probe]:
 def padded(parts: Mapping[str, Array], by: int) -> dict[str, Array]:
     """The same texts with more padding."""
     return {
-        name: np.pad(part, ((0, 0), (0, by))) if name.rsplit(".", 1)[1] in ("ids", "weights") else part
+        name: np.pad(part, ((0, 0), (0, by), (0, 0))[: part.ndim]) if name.rsplit(".", 1)[1] in RAGGED else part
         for name, part in parts.items()
     }
 

@@ -41,6 +41,7 @@ from ceiba.fields.stream import Windows, joined, measured_rows, stream
 from ceiba.fields.text import TextSpec
 from ceiba.fields.tokens import TokenField, as_written
 from ceiba.fields.vector import VectorField, VectorSpec
+from ceiba.fields.words import WordsField
 
 __all__ = [
     "BESIDE",
@@ -89,6 +90,7 @@ __all__ = [
     "VectorField",
     "VectorSpec",
     "Windows",
+    "WordsField",
     "WordsLayout",
     "as_labels",
     "as_numbers",

@@ -85,9 +85,8 @@ class Span(Head):
         length = place.unsqueeze(0) - place.unsqueeze(1) + 1
         may = (length >= 1) & (length <= self.max_answer) & (place > 0).unsqueeze(1)
         both = (begin.unsqueeze(2) + end.unsqueeze(1)).masked_fill(~may, 2 * MASKED_SCORE)
-        best, at = both.flatten(1).max(1)
-        begins, ends = at // tokens, at % tokens
-        return torch.stack([
-            first.gather(1, begins.unsqueeze(1)).squeeze(1), last.gather(1, ends.unsqueeze(1)).squeeze(1),
-            best - begin[:, 0] - end[:, 0],
-        ], 1)  # fmt: skip
+        best, end_of = both.max(2)  # of each begin
+        best, begins = best.max(1, keepdim=True)
+        ends = end_of.gather(1, begins)
+        margin = best - begin[:, :1] - end[:, :1]
+        return torch.cat([first.gather(1, begins), last.gather(1, ends), margin], 1)

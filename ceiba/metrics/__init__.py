@@ -8,7 +8,7 @@ from ceiba.metrics.catalog import MAIN, METRICS, Metric
 from ceiba.metrics.confusion import ClassFigures, confusion, per_class
 from ceiba.metrics.curves import Curve, pr_curve, roc_curve
 from ceiba.metrics.entities import tag_counts
-from ceiba.metrics.figures import KINDS, figures, known_rows, paired_difference, per_row, predicted
+from ceiba.metrics.figures import KINDS, figures, known_rows, paired_difference, paired_f1, per_row, predicted
 from ceiba.metrics.resample import Figure
 from ceiba.metrics.sequences import chrf_counts, rouge_l
 from ceiba.metrics.spans import choose_span_threshold, overlap, span_scores
@@ -31,6 +31,7 @@ __all__ = [
     "known_rows",
     "overlap",
     "paired_difference",
+    "paired_f1",
     "per_class",
     "per_row",
     "pr_curve",

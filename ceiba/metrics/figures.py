@@ -159,3 +159,16 @@ def paired_difference(
         return lambda drawn: {"difference": (drawn @ column.astype(drawn.dtype)) / np.maximum(drawn.sum(axis=1), 1e-12)}
 
     return bootstrap(build, len(difference), weights, seed, resamples).get("difference")
+
+
+def paired_f1(truth: Array, first: Array, second: Array, seed: int = 0, resamples: int = RESAMPLES) -> Figure | None:
+    """F1 over whole entities of one tagger minus that of another, by the counts of `tag_counts`, with an interval that
+    draws the same rows for both; None where no row has a word."""
+    known = known_rows(truth)
+    truth, first, second = truth[known], first[known], second[known]
+
+    def build(rows: Rows, exact: bool) -> Measure:
+        one, other = (tags_measure(truth[rows], counts[rows]) for counts in (first, second))
+        return lambda drawn: {"difference": one(drawn)["f1"] - other(drawn)["f1"]}
+
+    return bootstrap(build, len(truth), None, seed, resamples).get("difference")

@@ -5,12 +5,13 @@ To add one  a backend is any callable {part: array} → {output: logits}; a form
 
 from ceiba.predict.files import WRITERS, predict_file
 from ceiba.predict.onnx import OnnxBackend, open_onnx
-from ceiba.predict.parity import kept_rows, recheck, relative_error
+from ceiba.predict.parity import MASKED, kept_rows, recheck, relative_error
 from ceiba.predict.predictor import EMBEDDING, Backend, Predictor
 from ceiba.predict.quotes import quoted_texts
 
 __all__ = [
     "EMBEDDING",
+    "MASKED",
     "WRITERS",
     "Backend",
     "OnnxBackend",

@@ -14,6 +14,8 @@ from ceiba.bundle import PARITY, Bundle
 Array = NDArray[Any]
 KINDS = "biuf"
 """Kinds of numbers that a kept array may hold."""
+MASKED = -1e4
+"""What a network answers where there is nothing to answer, as for a word that is padding."""
 LEAST_SCALE = 1e-6
 """Below the size of every output that says anything."""
 
@@ -21,6 +23,7 @@ LEAST_SCALE = 1e-6
 def relative_error(found: Array, expected: Array) -> float:
     """max |found - expected| / max(|expected|, root mean square of expected): no value near zero decides alone.
 
+    What is masked in both is left out: beside it the rest would seem small.
     Endless where the shapes differ or one of the two is not a number where the other is.
     """
     if found.shape != expected.shape:
@@ -28,6 +31,8 @@ def relative_error(found: Array, expected: Array) -> float:
     if not expected.size:
         return 0.0
     wide, truth = found.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    told = (wide != MASKED) | (truth != MASKED)
+    wide, truth = wide[told], truth[told]
     known = np.isfinite(truth)
     if not np.array_equal(wide[~known], truth[~known], equal_nan=True) or not np.isfinite(wide[known]).all():
         return float("inf")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ceiba.fields import ImageField, NumberField, VectorField
 from ceiba.serve.app import Endpoint, Service
-from ceiba.serve.exchange import JSON, Reply, Request, check_depth, reply_json
+from ceiba.serve.exchange import JSON, Reply, Request, cell, check_depth, reply_json
 from ceiba.serve.models import Served
 from ceiba.serve.records import count_rows, run
 from ceiba.serve.refusal import Refusal
@@ -87,7 +87,7 @@ def input_of(served: Served, name: str) -> dict[str, Any]:
 
 
 def output_of(name: str, kind: pa.DataType) -> dict[str, Any]:
-    """One output, as metadata tells it; lists of labels are one text, joined by ";"."""
+    """One output, as metadata tells it; what is no number is one text, lists of labels joined by ";"."""
     return {"name": name, "datatype": "FP64" if pa.types.is_floating(kind) else "BYTES", "shape": [-1]}
 
 
@@ -294,7 +294,9 @@ def column(kind: pa.DataType, values: list[Any]) -> NDArray[Any] | list[str]:
     """One output's values."""
     if pa.types.is_floating(kind):
         return np.array(values, np.float64)
-    return [";".join(value) if isinstance(value, list) else str(value) for value in values]
+    if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+        return [orjson.dumps(value).decode() for value in values]
+    return [cell(value) for value in values]
 
 
 def packed(head: dict[str, Any], outputs: Sequence[tuple[str, NDArray[Any] | list[str], bool]]) -> Reply:

@@ -19,6 +19,7 @@ from ceiba.base.errors import DataError, listed, nearest
 from ceiba.clean.columns import ReplaceSpec
 from ceiba.fields import Field, as_numbers, as_text
 from ceiba.fields.columns import shown
+from ceiba.fields.lists import as_words
 from ceiba.predict import Predictor
 from ceiba.serve.refusal import Refusal
 
@@ -39,7 +40,8 @@ class Rows:
     values: list[tuple[Any, ...]]
     kinds: tuple[Any, ...]
     size: int = 0
-    """Characters of the longest row, for a model of texts: rows of like length make a batch with little padding."""
+    """Characters of the longest row, or words, for a model of texts: rows of like length make a batch with little
+    padding."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -167,9 +169,11 @@ class Intake:
         return present
 
     def _size(self, names: tuple[str, ...], values: list[tuple[Any, ...]]) -> int:
-        """Characters of the longest row; what tokens they make is known only once they are encoded."""
+        """Characters of the longest row, or words; what tokens they make is known only once they are encoded."""
         places = [place for place, name in enumerate(names) if name in self._long]
-        return max((sum(len(row[place]) for place in places if type(row[place]) is str) for row in values), default=0)
+        return max(
+            (sum(len(row[place]) for place in places if type(row[place]) in (str, list)) for row in values), default=0
+        )
 
     def _signature(self, names: tuple[str, ...], values: list[tuple[Any, ...]]) -> tuple[Any, ...]:
         if self._is_typed:
@@ -300,6 +304,20 @@ def to_numbers(value: Any) -> list[float | None] | None:
     return [to_number(part) for part in value]
 
 
+def to_words(value: Any) -> list[str | None] | None:
+    """A list of words, or a text whose words are parted by blanks."""
+    if value is None:
+        return None
+    if type(value) is str:
+        return list(as_words(pa.array([value]))[0])
+    if type(value) is not list:
+        raise _wrong("a list of words", value, 'Write ["one", "two"]')
+    words = [to_text(part) for part in value]
+    if not all(words):
+        raise DataError("must hold words", "one that is missing or empty", "Write a word for each place of the list")
+    return words
+
+
 def to_any(value: Any) -> Any:
     """Whatever the operations on columns take: a single value, or a list of single values."""
     if isinstance(value, dict):
@@ -314,6 +332,7 @@ KINDS: dict[str, tuple[Convert, pa.DataType | None]] = {
     "category": (to_text, pa.string()),
     "binary": (to_text, pa.string()),
     "text": (to_text, pa.string()),
+    "words": (to_words, pa.list_(pa.string())),
     "image": (to_file, pa.binary()),
     "audio": (to_file, pa.binary()),
     "vector": (to_numbers, pa.list_(pa.float64())),

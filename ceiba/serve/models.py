@@ -15,7 +15,17 @@ from PIL import Image
 
 from ceiba.base.errors import CeibaError
 from ceiba.bundle import Bundle
-from ceiba.fields import BinaryField, CategoryField, DateField, Field, ImageField, NumberField, SetField, VectorField
+from ceiba.fields import (
+    BinaryField,
+    CategoryField,
+    DateField,
+    Field,
+    ImageField,
+    NumberField,
+    SetField,
+    VectorField,
+    WordsField,
+)
 from ceiba.predict import Predictor
 from ceiba.serve.batcher import Batcher
 from ceiba.serve.drift import Drift
@@ -23,6 +33,8 @@ from ceiba.serve.intake import Intake, fields_by_column
 from ceiba.serve.refusal import Refusal
 from ceiba.serve.routes import Route
 from ceiba.serve.writer import Base, Writer
+
+EXAMPLE_WORDS = 4
 
 
 @dataclass(eq=False)
@@ -150,6 +162,8 @@ def example_value(one: Field | None) -> Any:
         return "2024-01-31"
     if isinstance(one, ImageField):
         return {"b64": _blank(one)}
+    if isinstance(one, WordsField):
+        return list(one.words[:EXAMPLE_WORDS])
     return "text"
 
 

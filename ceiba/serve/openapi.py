@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ceiba.answers import SpanAnswer
 from ceiba.fields import BinaryField, CategoryField, Field, NumberField, SetField, VectorField
 from ceiba.serve.app import Endpoint, Service
 from ceiba.serve.exchange import Reply, Request, reply_json
@@ -66,6 +67,9 @@ def column(field: Field | None) -> dict[str, Any]:
             "items": {"type": SINGLE},
             "x-ceiba-labels": list(field.labels[:MOST_LABELS]),
         }
+    if kind == "words":
+        word = {"type": ["string", "number", "boolean"], "minLength": 1}
+        return shown | {"type": ["array", "string", "null"], "items": word}
     if isinstance(field, CategoryField | BinaryField) and len(field.labels) <= MOST_LABELS:
         return shown | {"type": SINGLE, "x-ceiba-labels": list(field.labels)}
     if kind in FILE_KINDS:
@@ -90,14 +94,21 @@ def row_schema(served: Served) -> dict[str, Any]:
 
 def answer_schema(served: Served) -> dict[str, Any]:
     """An answer of a model."""
-    kinds = {name: _answer_kind(kind) for name, kind in served.outputs.items()}
+    answers = served.predictor.answers
+    may_lack = [name for name, answer in answers.items() if isinstance(answer, SpanAnswer)]
+    lacking = {f"{name}{part}" for name in may_lack for part in ("", "_start", "_end")}
+    kinds = {name: _answer_kind(kind, name in lacking) for name, kind in served.outputs.items()}
     return {"type": "object", "required": list(kinds), "properties": kinds}
 
 
-def _answer_kind(kind: pa.DataType) -> dict[str, Any]:
+def _answer_kind(kind: pa.DataType, may_lack: bool = False) -> dict[str, Any]:
     if pa.types.is_list(kind):
-        return {"type": "array", "items": {"type": "string"}}
-    return {"type": "number"} if pa.types.is_floating(kind) else {"type": "string"}
+        return {"type": "array", "items": _answer_kind(kind.value_type)}
+    if pa.types.is_struct(kind):
+        parts = {part.name: _answer_kind(part.type) for part in kind}
+        return {"type": "object", "required": list(parts), "properties": parts}
+    name = "number" if pa.types.is_floating(kind) else "integer" if pa.types.is_integer(kind) else "string"
+    return {"type": [name, "null"] if may_lack else name}
 
 
 def document(service: Service) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from ceiba.serve.app import Endpoint, Service
-from ceiba.serve.exchange import STRINGS, Reply, Request, parse_json, reply_json
+from ceiba.serve.exchange import STRINGS, Reply, Request, cell, parse_json, reply_json
 from ceiba.serve.intake import Rows
 from ceiba.serve.models import Served
 from ceiba.serve.refusal import Refusal
@@ -140,17 +140,13 @@ def from_csv(body: bytes, most_rows: int) -> list[dict[str, Any]]:
 
 
 def to_csv(answers: Sequence[Mapping[str, Any]]) -> bytes:
-    """Answers as a CSV table with a header; lists are joined by ";"."""
+    """Answers as a CSV table with a header."""
     buffer = io.StringIO()
     if answers:
         writer = csv.DictWriter(buffer, list(answers[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in answers)
+        writer.writerows({name: cell(value) for name, value in row.items()} for row in answers)
     return buffer.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    return ";".join(map(str, value)) if isinstance(value, list) else value
 
 
 ENDPOINTS = [

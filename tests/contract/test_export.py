@@ -4,6 +4,8 @@ One model holds many encoders, each a group of its own, and all heads: what one 
 answer. Encoders that limit a row's length, and ensembles, stand apart. bench/parity.py tries each with each alone.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import IMAGE, KNOBS, NGRAMS, TABLE, TEXT, WORDS
@@ -44,8 +46,7 @@ def encoders_of(names: list[str]) -> tuple[dict[str, object], dict[str, Layout]]
 
 
 ALL = [
-    f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog
-    if kind != "words" and (kind, name) not in KNOBS
+    f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog if (kind, name) not in KNOBS
 ]  # fmt: skip
 MODERN = {
     "type": "transformer", "layers": 1, "heads": 4, "kv_heads": 2, "causal": True, "positions": "rotary", "window": 4,
@@ -66,12 +67,15 @@ def model_of(names: list[str], trunk: str | dict[str, object]) -> tuple[Model, d
     encoders, layouts = encoders_of(names)
     heads = {name: HEADS[name]() for name in OUTPUTS}
     trunk = {"type": trunk, "layers": 1, "heads": 2} if trunk == "transformer" else trunk
-    spec = ModelSpec(dim=16, encoders=encoders, trunk=trunk, heads=heads)
-    model = build_model(spec, layouts, OUTPUTS, 1)
+    return built(ModelSpec(dim=16, encoders=encoders, trunk=trunk, heads=heads), layouts, OUTPUTS), layouts
+
+
+def built(spec: ModelSpec, layouts: dict[str, Layout], outputs: dict[str, OutputLayout]) -> Model:
+    model = build_model(spec, layouts, outputs, 1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) * 0.1)
-    return model.eval(), layouts
+    return model.eval()
 
 
 def test_every_encoder_and_every_trunk_is_tried() -> None:
@@ -88,14 +92,37 @@ def test_the_exported_model_answers_alike_at_other_sizes(case: str) -> None:
     sizes = {(case["rows"], case["tokens"]) for case in report["cases"] if "errors" in case}
     assert {rows for rows, _ in sizes} == {1, 2, 7, 64}
     if "ensembles" not in case:
-        assert {tokens for _, tokens in sizes} >= {1, 3, 12}
-        assert (64, 16) in sizes or POSITIONS & set(CASES[case][0])
+        longest, longer = (64, 81) if any(name.startswith("words") for name in CASES[case][0]) else (12, 16)
+        assert {tokens for _, tokens in sizes} >= {1, 3, longest}
+        assert (64, longer) in sizes or POSITIONS & set(CASES[case][0])
     for wrong in (b"Loop", b"Scan"):
         assert wrong not in exported
 
 
-@pytest.mark.parametrize("name", ENCODERS["words"])
-def test_what_reads_words_and_their_characters_is_refused_in_words(name: str) -> None:
-    model, layouts = model_of([f"words {name}"], "none")
-    with pytest.raises(CeibaError, match=r"must answer rows\. Got words that are tagged"):
-        onnx_bytes(model, layouts)
+PER_TOKEN: dict[str, tuple[Layout, str, str, OutputLayout]] = {
+    "tags, lstm": (WORDS, "lstm", "tags", OutputLayout("tags", 5, (9, 8, 7, 6, 5))),
+    "tags, gru": (WORDS, "gru", "tags", OutputLayout("tags", 5, (9, 8, 7, 6, 5))),
+    "span, transformer": (replace(TEXT, places=True), "transformer", "span", OutputLayout("span")),
+    "span, lstm": (replace(TEXT, places=True), "lstm", "span", OutputLayout("span")),
+}
+"""The heads that answer of tokens: what they read, an encoder, the head, and what it answers."""
+
+
+@pytest.mark.parametrize("case", PER_TOKEN)
+def test_what_answers_of_tokens_is_exported_and_a_fault_is_seen(case: str) -> None:
+    layout, encoder, head, output = PER_TOKEN[case]
+    layouts = {"row": layout}
+    spec = ModelSpec(
+        dim=16, encoders={"row": ENCODERS[layout.kind][encoder](layers=1)}, trunk="none", heads={"found": HEADS[head]()}
+    )
+    model = built(spec, layouts, {"found": output})
+    exported = OnnxBackend(onnx_bytes(model, layouts), 1)
+    report = check_parity(TorchBackend(model), exported, probes(layouts))
+    sizes = {(one["rows"], one["tokens"], one["padding"]) for one in report["cases"] if "errors" in one}
+    assert {rows for rows, _, _ in sizes} >= {1, 2, 7}
+    assert {tokens for _, tokens, _ in sizes} >= {1, 3, 12 if head == "span" else 64}
+    assert any(padding for _, _, padding in sizes)
+    with torch.no_grad():
+        model.head("found").linear.weight[0] += 0.01
+    with pytest.raises(CeibaError, match="must answer as the original does"):
+        check_parity(TorchBackend(model), exported, probes(layouts))

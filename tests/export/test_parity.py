@@ -21,8 +21,9 @@ from ceiba.export.graph import axes_of, quietly, strip
 from ceiba.export.probes import random_probes
 from ceiba.fields import Layout
 from ceiba.heads import HEADS, OutputLayout
+from ceiba.layers.attention import MASKED_SCORE
 from ceiba.model import Model, ModelSpec, TorchBackend, build_model
-from ceiba.predict import OnnxBackend, relative_error
+from ceiba.predict import MASKED, OnnxBackend, relative_error
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -126,3 +127,15 @@ def test_the_probes_cover_sizes_lengths_and_padding() -> None:
     assert (tried[5].parts["in.ids"][1] == 0).all()  # a row without a token
     assert axes_of("in.ids") == {0: "batch", 1: "in.tokens"}
     assert json.dumps([str(probe) for probe in tried])
+
+
+def test_what_is_masked_makes_no_error_seem_small() -> None:
+    assert MASKED == MASKED_SCORE
+    expected = np.full((2, 50, 3), MASKED, np.float32)
+    expected[:, 0] = [0.5, -1.0, 2.0]
+    found = expected.copy()
+    assert relative_error(found, expected) == 0
+    found[0, 0, 1] -= 0.01
+    assert relative_error(found, expected) == pytest.approx(0.01 / 1.32, rel=0.01)  # the root mean square of the three
+    found[0, 0, 1], found[1, 9, 2] = -1.0, 0.0  # a word answered where none is
+    assert relative_error(found, expected) >= 1

@@ -1,10 +1,11 @@
 """Entities among tags, against the chunks of the shared task's own script, written plainly."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ceiba.metrics import figures, tag_counts
+from ceiba.metrics import figures, paired_f1, tag_counts
 
 LABELS = ("B-LOC", "B-PER", "I-LOC", "I-PER", "O")
 
@@ -63,3 +64,22 @@ def test_f1_is_over_all_entities_of_all_rows() -> None:
 def test_tags_of_no_entities_are_measured_word_by_word() -> None:
     table = figures("tags", *tag_counts(padded([[0, 1]]), padded([[0, 0]]), ("noun", "verb")))
     assert table["f1"]["value"] == table["accuracy"]["value"] == 1 / 2
+
+
+def test_the_difference_of_two_taggers_is_that_of_their_f1_over_the_same_rows() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 5, (400, 6))
+    good = np.where(rng.random(truth.shape) < 0.3, 4, truth)
+    bad = np.where(rng.random(truth.shape) < 0.02, 4, good)
+    (there, first), (_, second) = (tag_counts(truth, one, LABELS) for one in (good, bad))
+    there[0] = np.nan  # a row without a word
+    first_f1, second_f1 = (figures("tags", there, counts)["f1"] for counts in (first, second))
+    found = paired_f1(there, first, second)
+    assert found is not None
+    assert found["value"] == pytest.approx(first_f1["value"] - second_f1["value"])
+    assert found["low"] < found["value"] < found["high"]
+    assert found["high"] - found["low"] < (first_f1["high"] - first_f1["low"]) / 2  # what both miss does not widen it
+    same = paired_f1(there, first, first)
+    assert same is not None
+    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
+    assert paired_f1(there[:1], first[:1], second[:1]) is None

@@ -19,9 +19,10 @@ import pyarrow as pa
 from onnx import TensorProto, helper
 from PIL import Image
 
-from ceiba.answers import BinaryAnswer, ClassesAnswer, NumberAnswer
+from ceiba.answers import BinaryAnswer, ClassesAnswer, NumberAnswer, TagsAnswer
 from ceiba.bundle import write_bundle
 from ceiba.fields import CategorySpec, Fields, ImageSpec, NumberSpec, TextSpec
+from ceiba.fields.words import WordsSpec
 
 START_S = 60.0
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
@@ -99,6 +100,25 @@ def text_bundle(target: Path) -> Path:
     )
     return write_bundle(
         target, kind="model", model={}, answers={"kind": ClassesAnswer(("short", "long")).to_json()},
+        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml="", weights=None,
+        extra={"model.onnx": model},
+    )  # fmt: skip
+
+
+def words_bundle(target: Path) -> Path:
+    """Anna begins a person, Oslo is a place, unknown words go on with a person, and "runs" is nothing."""
+    labels = ("B-LOC", "B-PER", "I-PER", "O")
+    fields = Fields({"word": WordsSpec().fit([pa.array([["anna", "oslo", "runs"]])])}, {})
+    table = np.full((5, len(labels)), -1e4, np.float32)  # padding, unknown, anna, oslo, runs
+    table[1:] = np.eye(len(labels))[[2, 1, 0, 3]]
+    model = _model(
+        [helper.make_tensor_value_info("word.ids", TensorProto.INT32, ["rows", "words"])],
+        [helper.make_tensor_value_info("tag", TensorProto.FLOAT, ["rows", "words", len(labels)])],
+        [helper.make_node("Gather", ["table", "word.ids"], ["tag"])],
+        [helper.make_tensor("table", TensorProto.FLOAT, table.shape, table.ravel())],
+    )
+    return write_bundle(
+        target, kind="model", model={}, answers={"tag": TagsAnswer(labels).to_json()},
         fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml="", weights=None,
         extra={"model.onnx": model},
     )  # fmt: skip
