@@ -1,5 +1,6 @@
-"""Every encoder × trunk with all heads, each by itself through the export gate: the largest relative error at batches
-of 1, 2, 7 and 64 rows, of one token, few, the longest and longer. `python -m bench.parity [KIND]`; minutes."""
+"""Every encoder × trunk with all heads that do not write, each by itself through the export gate: the largest relative
+error at batches of 1, 2, 7 and 64 rows, of one token, few, the longest and longer. `python -m bench.parity [KIND]`;
+minutes."""
 
 import sys
 import time
@@ -21,9 +22,11 @@ OUTPUTS = {
     "classes": OutputLayout("classes", 3, (10, 20, 30)),
     "labels": OutputLayout("labels", 4, (1, 2, 3, 4)),
 }
+PER_TOKEN = {"words": ("tags", OutputLayout("tags", 5, (5, 4, 3, 2, 1))), "text": ("span", OutputLayout("span"))}
+"""Kind of the rows → a head that answers of tokens, beside the others."""
 LAYOUTS: dict[str, Layout] = {
     "table": TableLayout(("a", "b", "c", "d"), 2, (5, 7), ((-1.0, 0.0, 1.0, 2.0), ())),
-    "text": TextLayout(30, 12, weighted=False),
+    "text": TextLayout(30, 12, weighted=False, places=True),
     "words": WordsLayout(30, 20, 8),
     "image": ImageLayout(9, 6, 3, (10.0, 20.0, 30.0), (5.0, 0.0, 50.0)),
 }
@@ -46,13 +49,14 @@ def main() -> None:
     for kind in wanted:
         for name, encoder in ENCODERS[kind].items():
             for trunk in TRUNKS:
-                layout = TextLayout(40, 12, weighted=True) if name == "bag" else LAYOUTS[kind]
+                layout = TextLayout(40, 12, weighted=True, places=True) if name == "bag" else LAYOUTS[kind]
+                outputs = OUTPUTS | dict([PER_TOKEN[kind]] if kind in PER_TOKEN else [])
                 began = time.perf_counter()
                 try:
-                    heads = {name: HEADS[name]() for name in OUTPUTS}
+                    heads = {name: HEADS[name]() for name in outputs}
                     own = encoder(config=CONFIGS[kind]) if name == "transformers" else encoder()
                     spec = ModelSpec(dim=16, encoders={"in": own}, trunk=trunk, heads=heads)
-                    model = build_model(spec, {"in": layout}, OUTPUTS, 1).eval()
+                    model = build_model(spec, {"in": layout}, outputs, 1).eval()
                     with torch.no_grad():
                         for one in model.parameters():
                             one.add_(torch.randn(one.shape, generator=torch.Generator().manual_seed(2)) * 0.1)

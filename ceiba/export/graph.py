@@ -69,6 +69,21 @@ def quietly() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@contextmanager
+def plain_attention(model: nn.Module) -> Iterator[None]:
+    """Networks of the package transformers attend by plain products meanwhile: of torch's kernel for attention the
+    exporter keeps strides that its next step cannot read."""
+    networks: list[Any] = [one for one in model.modules() if hasattr(one, "set_attn_implementation")]
+    before = [one.config._attn_implementation for one in networks]
+    for one in networks:
+        one.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        for one, own in zip(networks, before, strict=True):
+            one.set_attn_implementation(own)
+
+
 def onnx_bytes(model: Model, layouts: Mapping[str, Layout]) -> bytes:
     """The model in evaluation mode as one ONNX file; inputs are named as the fields name parts, outputs as targets.
 
@@ -80,7 +95,7 @@ def onnx_bytes(model: Model, layouts: Mapping[str, Layout]) -> bytes:
     inputs = {name: torch.from_numpy(part) for name, part in example_parts(layouts).items()}
     # Not Dim.AUTO: it freezes an axis in silence where the graph cannot be had otherwise.
     shapes = {name: dict.fromkeys(axes_of(name), Dim.DYNAMIC) for name in inputs}
-    with quietly():
+    with quietly(), plain_attention(model):
         try:
             program = torch.onnx.export(
                 Answering(model.eval()), kwargs={"inputs": inputs}, dynamo=True, dynamic_shapes={"inputs": shapes},

@@ -40,14 +40,12 @@ def encoders_of(names: list[str]) -> tuple[dict[str, object], dict[str, Layout]]
         knobs = {key: value for key, value in SMALL.items() if key in spec.model_fields}
         if isinstance(spec.model_fields.get("channels", None) and spec().channels, tuple):
             knobs["channels"] = tuple(8 for _ in spec().channels)
-        encoders[name] = spec(**knobs)
+        encoders[name] = spec(**knobs, **KNOBS.get((kind, one), {}))
         layouts[name] = NGRAMS if one == "bag" else LAYOUTS[kind]
     return encoders, layouts
 
 
-ALL = [
-    f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog if (kind, name) not in KNOBS
-]  # fmt: skip
+ALL = [f"{kind} {name}" for kind, catalog in ENCODERS.items() for name in catalog]
 MODERN = {
     "type": "transformer", "layers": 1, "heads": 4, "kv_heads": 2, "causal": True, "positions": "rotary", "window": 4,
     "norm": "rms", "activation": "swiglu", "qk_norm": True,
