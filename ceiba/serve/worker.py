@@ -44,8 +44,6 @@ ENDPOINTS: list[Endpoint] = [
 """The endpoints of every protocol."""
 HANG_S = 30.0
 """A batch that computes for so long after its clients' time has passed hangs; the worker gives itself up."""
-NEW_OBJECTS = 5_000
-"""So many more before the collector looks for cycles: requests in work are some thousand, and leave none."""
 Open = Callable[[Path, int, Mapping[str, Path]], tuple[Bundle, Predictor | None, Writer | None]]
 """(folder, threads of one batch, adapters beside it) → a bundle, and what answers rows or writes text with it."""
 
@@ -245,7 +243,6 @@ def work(
     settle()
     try:
         gc.freeze()
-        gc.set_threshold(NEW_OBJECTS)
         uvloop.run(Worker(plan, open_model, rates, channel).run(main, probe))
         code = 0
     except BaseException as error:
