@@ -72,7 +72,7 @@ async def metadata(request: Request, service: Service, match: re.Match[str] | No
         "name": served.name,
         "versions": [str(one) for one in sorted(service.models.loaded[served.name])],
         "platform": "onnx_onnxv1",
-        "inputs": [input_of(served, name) for name in served.intake.names],
+        "inputs": [input_of(served, name) for name in served.intake.asked],
         "outputs": [output_of(name, kind) for name, kind in served.outputs.items()],
     }
     return reply_json(value)
@@ -130,9 +130,9 @@ def split(request: Request, service: Service, served: Served, body: bytes) -> tu
             raise Refusal(400, "Inference-Header-Content-Length must be the length of the JSON within the body.")
         length = int(said)
     if said is not None and length == 0:
-        if len(served.intake.names) != 1:
+        if served.intake.alone is None:
             raise Refusal(400, "A body without JSON needs a model of one input.")
-        shown = input_of(served, served.intake.names[0])
+        shown = input_of(served, served.intake.alone)
         shape = [1, *shown["shape"][1:]]
         head = {
             "name": shown["name"],

@@ -8,6 +8,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from ceiba.base.errors import DataError, listed, nearest
 from ceiba.clean.columns import ReplaceSpec
+from ceiba.clean.text import JoinSpec
 from ceiba.fields import Field, as_numbers, as_text
 from ceiba.fields.columns import shown
 from ceiba.fields.lists import as_words
@@ -64,6 +66,14 @@ class Intake:
             convert, arrow = KINDS.get("any" if field is None or name in replaced else field.kind, KINDS["any"])
             self.kinds[name] = (_spelled(convert, spellings) if spellings else convert, arrow)
         self.names = tuple(self.kinds)
+        joins = [one for one in operations if isinstance(one, JoinSpec)]
+        self.made = {new for one in joins for new, parts in one.columns.items() if new not in parts}
+        """Columns that the cleaner makes of others; a row may have them instead."""
+        self.asked = tuple(name for name in self.names if name not in self.made)
+        """The columns that a person writes."""
+        self.texts = {part for one in joins for parts in one.columns.values() for part in parts} - set(self.fields)
+        """Those that are joined with others, as text."""
+        self._joined = {new for one in joins if type(one) is JoinSpec for new in one.columns} & self.made
         self._known: dict[tuple[str, ...], tuple[str, ...] | Refusal] = {}
         self._every = frozenset(self.names)
         self._whole = self._way(self.names)
@@ -72,6 +82,22 @@ class Intake:
         self._long = [name for name in self.names if name not in self.fields or self.fields[name].kind in LENGTHS]
         self._nulls: Row = dict.fromkeys(self.names)
         self._allowed = frozenset((*self.names, *predictor.ids, *predictor.answers))
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that a row cannot do without."""
+        if self.missing == "null":
+            return ()
+        rests = {name: tuple(other for other in self.asked if other != name) for name in self.asked}
+        return tuple(name for name, rest in rests.items() if isinstance(self._sufficient(rest, {}), Refusal))
+
+    @cached_property
+    def alone(self) -> str | None:
+        """The one column that is a whole row: the only one, or the text that several are joined to."""
+        if len(self.asked) == 1:
+            return self.asked[0]
+        joined = (name for name in self.names if name in self._joined)
+        return next((name for name in joined if not isinstance(self._sufficient((name,), {}), Refusal)), None)
 
     def rows(self, rows: Sequence[Any]) -> Rows:
         """Checked rows.
@@ -161,8 +187,10 @@ class Intake:
             return Refusal(422, str(error))
         for name in self.predictor.fields.read:
             if name not in known:
+                parts = [one for one in self.asked if one in self.texts and one not in present]
+                name = parts[0] if name in self.made and parts else name
                 wanted = [given_name for given_name in map(str, given) if given_name not in present]
-                do = nearest(name, wanted) if wanted else f"The columns are {listed(self.names)}"
+                do = nearest(name, wanted) if wanted else f"The columns are {listed(self.asked)}"
                 return Refusal(
                     422, f"The rows must have the column '{name}'. Got none of that name. {do.rstrip('.?')}."
                 )

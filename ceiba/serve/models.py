@@ -163,7 +163,7 @@ def example_value(one: Field | None) -> Any:
     if isinstance(one, ImageField):
         return {"b64": _blank(one)}
     if isinstance(one, WordsField):
-        return list(one.words[:EXAMPLE_WORDS])
+        return [word for word in one.words if word.isalpha()][:EXAMPLE_WORDS]
     return "text"
 
 

@@ -154,14 +154,14 @@ def embedder(served: Served) -> tuple[Callable[[list[Prompt]], Any], Callable[[P
     """
     if isinstance(served.writer, Embedder):
         return served.writer.embed, served.writer.count
-    names = served.intake.names
-    if len(names) != 1 or getattr(served.predictor.backend, "embed", None) is None:
+    name = served.intake.alone
+    if name is None or getattr(served.predictor.backend, "embed", None) is None:
         raise Refusal(400, "The model has no embeddings. Use a trained model of one text input, not its export.")
 
     def embed_texts(prompts: list[Prompt]) -> Any:
         if not all(isinstance(prompt, str) for prompt in prompts):
             raise InputError("embeddings are made of texts", "tokens", "Send the text")
-        return served.predictor.embed([{names[0]: prompt} for prompt in prompts]).tolist()
+        return served.predictor.embed([{name: prompt} for prompt in prompts]).tolist()
 
     return embed_texts, lambda prompt: len(prompt.split() if isinstance(prompt, str) else prompt)
 

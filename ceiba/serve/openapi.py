@@ -47,9 +47,10 @@ REFUSALS = {
 }  # fmt: skip
 
 
-def column(field: Field | None) -> dict[str, Any]:
-    """A column as JSON Schema; `x-ceiba-kind` tells a form how to ask for it."""
-    kind = field.kind if field is not None else "any"
+def column(field: Field | None, is_text: bool = False) -> dict[str, Any]:
+    """A column as JSON Schema; `x-ceiba-kind` tells a form how to ask for it. `is_text`: one without a field, which is
+    joined with others."""
+    kind = field.kind if field is not None else "text" if is_text else "any"
     shown: dict[str, Any] = {"x-ceiba-kind": kind}
     if isinstance(field, NumberField):
         return shown | {"type": SINGLE, "minimum": -LARGEST, "maximum": LARGEST, "pattern": NUMBER}
@@ -80,15 +81,13 @@ def column(field: Field | None) -> dict[str, Any]:
 
 def row_schema(served: Served) -> dict[str, Any]:
     """A row of a model."""
-    fields = served.intake.fields
-    names = served.intake.names
-    needed = [name for name in names if name in fields] if served.intake.missing == "error" else []
+    intake, fields = served.intake, served.intake.fields
     return {
         "type": "object",
-        "required": needed,
-        "properties": {name: column(fields.get(name)) for name in names},
-        "additionalProperties": served.intake.extra == "ignore",
-        "example": {name: example_value(fields.get(name)) for name in names},
+        "required": list(intake.needed),
+        "properties": {name: column(fields.get(name), name in intake.texts) for name in intake.asked},
+        "additionalProperties": intake.extra == "ignore",
+        "example": {name: example_value(fields.get(name)) for name in intake.asked},
     }
 
 

@@ -95,10 +95,10 @@ def as_row(served: Served, body: bytes) -> Mapping[str, Any]:
 
     Raises: Refusal if the model reads more than one file.
     """
-    names = served.intake.names
-    if len(names) != 1:
+    name = served.intake.alone
+    if name is None:
         raise Refusal(415, "A file alone is a row only for a model of one input. Send JSON with the file in base64.")
-    return {names[0]: body}
+    return {name: body}
 
 
 def check_names_once(body: bytes, rows: Sequence[Any]) -> None:

@@ -105,32 +105,33 @@ def rows_of(served: Served, instances: Any, most_rows: int) -> list[dict[str, An
     if not isinstance(instances, list) or not instances:
         raise Refusal(400, "JSON Value: 'instances' must be a list with at least one value.")
     _count(len(instances), most_rows)
-    names = served.intake.names
+    name = served.intake.alone
     if all(isinstance(one, dict) and not is_bytes(one) for one in instances):
         return [{name: plain_value(value) for name, value in one.items()} for one in instances]
-    if len(names) != 1:
+    if name is None:
+        asked = _listed(served.intake.asked)
         raise Refusal(
-            400,
-            f"instances is a plain list, but expecting list of objects as multiple inputs required: {_listed(names)}",
+            400, f"instances is a plain list, but expecting list of objects as multiple inputs required: {asked}"
         )
-    return [{names[0]: one_value(served.intake.fields.get(names[0]), value)} for value in instances]
+    return [{name: one_value(served.intake.fields.get(name), value)} for value in instances]
 
 
 def columns_of(served: Served, inputs: Any, most_rows: int) -> list[dict[str, Any]]:
     """The same from columns: an object of lists, or a bare list where there is one input."""
-    names = served.intake.names
+    intake, names = served.intake, served.intake.names
     if not isinstance(inputs, dict) or is_bytes(inputs):
-        if len(names) != 1:
+        if intake.alone is None:
+            asked = _listed(intake.asked)
             raise Refusal(
-                400,
-                f"inputs is a plain value/list, but expecting an object as multiple inputs required: {_listed(names)}",
+                400, f"inputs is a plain value/list, but expecting an object as multiple inputs required: {asked}"
             )
-        inputs = {names[0]: inputs}
+        inputs = {intake.alone: inputs}
     fields = served.intake.fields
     columns = {name: values if isinstance(values, list) else [values] for name, values in inputs.items()}
     if not any(len(column) for column in columns.values()):
         raise Refusal(400, "JSON Value: 'inputs' must hold at least one value.")
-    if missing := [name for name in names if name not in columns and name in fields]:
+    missing = [name for name in intake.needed if name not in columns]
+    if missing and not intake.made & set(columns):
         raise Refusal(400, f"Missing named input: {missing[0]} in 'inputs' object.")
     lengths = {len(column) for name, column in columns.items() if name in names}
     if len(lengths) > 1:
@@ -265,7 +266,7 @@ async def metadata(request: Request, service: Service, match: re.Match[str] | No
     assert match is not None
     served = find(request, service, match)
     signature = {
-        "inputs": {name: _tensor(name, *input_type(served, name)) for name in served.intake.names},
+        "inputs": {name: _tensor(name, *input_type(served, name)) for name in served.intake.asked},
         "outputs": {name: _tensor(name, *output_type(served, name)) for name in served.outputs},
         "method_name": "tensorflow/serving/predict",
     }

@@ -77,7 +77,7 @@ def table_bundle(target: Path, shift: float = 0.0, report: dict[str, Any] | None
     )
 
 
-def text_bundle(target: Path) -> Path:
+def text_bundle(target: Path, *clean: dict[str, Any]) -> Path:
     """A text's class is whether it has more than three tokens; its logit grows with their number."""
     fields = Fields({"text": TextSpec(max_tokens=64).fit([pa.array(["a b c", "a b", "c"])])}, {})
     nodes = [
@@ -101,7 +101,7 @@ def text_bundle(target: Path) -> Path:
     return write_bundle(
         target, kind="model", model={}, answers={"kind": ClassesAnswer(("short", "long")).to_json()},
         fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml="", weights=None,
-        extra={"model.onnx": model},
+        extra={"model.onnx": model}, meta={"reading": {"clean": list(clean)}},
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Serve, Server, png
+from serving import Serve, Server, png, words_bundle
 
 import ceiba
 from ceiba.base.errors import CeibaError, InputError
@@ -145,6 +145,19 @@ def test_a_form_a_text_and_a_picture_are_answered(browser: Browser, home: Server
     browser.until("document.getElementById('answer').innerText.includes('brightness: 33')")
     browser.picture(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 5000
+
+
+def test_a_tagger_shows_what_it_found(browser: Browser, serve: Serve, tmp_path: Path) -> None:
+    server = serve(words_bundle(tmp_path / "names"), "--open")
+    browser.go(f"http://127.0.0.1:{server.port}/")
+    browser.until("document.querySelectorAll('form textarea').length === 1")
+    browser.run("document.querySelector('textarea').value = ' Anna Berg  runs\\nOslo '")
+    browser.run("document.querySelector('form button').click()")
+    said = browser.until(SAID)
+    assert "tag: Anna Berg (PER), Oslo (LOC)" in said
+    browser.run("document.querySelector('textarea').value = 'runs'")
+    browser.run("document.querySelector('form button').click()")
+    browser.until("document.getElementById('answer').innerText.includes('tag: (none)')")
 
 
 def test_errors_and_keys_on_the_page(browser: Browser, serve: Serve, bundles: dict[str, Path]) -> None:
