@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ceiba.answers import SpanAnswer
 from ceiba.answers.span import MARGIN
+from ceiba.base.errors import InputError
 from ceiba.compress.smaller import has_fast_integers
 from ceiba.evaluate.gather import Scored, beside_truth
 from ceiba.evaluate.rows import PAIRED
@@ -80,12 +81,17 @@ def hold(predictor: Predictor, frame: Frame, name: str) -> Held:
 
 def drops(before: Mapping[str, Scored], after: Mapping[str, Scored]) -> dict[str, dict[str, float]]:
     """Points lost by output, with the paired interval: of the share answered right, of a tagger's F1 over whole
-    entities, or by how much a number's error (the root of its mean square) grows."""
+    entities, or by how much a number's error (the root of its mean square) grows.
+
+    Raises: InputError for a tagger on rows without any entity.
+    """
     found = {}
     for name, one in before.items():
         if one.kind == "tags":
             figure = paired_f1(one.truth, one.scores, after[name].scores, resamples=1000)
-            assert figure is not None
+            if figure is None:
+                got = "none, in truth or as answered"
+                raise InputError(f"The rows of the decision must hold an entity of '{name}'", got, "Use other rows")
             values = (
                 figures("tags", one.truth, each.scores, resamples=1)["f1"]["value"] for each in (one, after[name])
             )

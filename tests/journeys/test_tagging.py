@@ -71,3 +71,11 @@ def test_a_smaller_tagger_is_judged_by_whole_entities(folder: Path, capsys: pyte
     assert os.path.getsize(out / "model.onnx") < os.path.getsize(folder / "exported" / "model.onnx")
     (answer,) = ceiba.open(out).predict([{"word": ["Otto", "lives", "in", "Rome"]}])
     assert answer["tag_entities"] == [{"type": "PER", "start": 0, "end": 1}, {"type": "LOC", "start": 3, "end": 4}]
+
+
+def test_rows_without_an_entity_decide_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "none.txt").write_text("In O\nlives O\n\nlives O\n. O\n")
+    words = ["compress", str(folder / "exported"), "--try", "int8", "--data", str(folder / "none.txt")]
+    assert main([*words, "--out", str(folder / "none")]) == 2
+    assert "must hold an entity of 'tag'. Got none" in capsys.readouterr().err
+    assert not (folder / "none").exists()
