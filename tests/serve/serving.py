@@ -19,7 +19,7 @@ import pyarrow as pa
 from onnx import TensorProto, helper
 from PIL import Image
 
-from ceiba.answers import BinaryAnswer, ClassesAnswer, NumberAnswer, TagsAnswer
+from ceiba.answers import BinaryAnswer, ClassesAnswer, NumberAnswer, SpanAnswer, TagsAnswer
 from ceiba.bundle import write_bundle
 from ceiba.fields import CategorySpec, Fields, ImageSpec, NumberSpec, TextSpec
 from ceiba.fields.words import WordsSpec
@@ -120,6 +120,35 @@ def words_bundle(target: Path) -> Path:
     return write_bundle(
         target, kind="model", model={}, answers={"tag": TagsAnswer(labels).to_json()},
         fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml="", weights=None,
+        extra={"model.onnx": model},
+    )  # fmt: skip
+
+
+def quoting_bundle(target: Path) -> Path:
+    """The answer to any question is the last word of the passage, where that ends behind the eighth character."""
+    spec = TextSpec.model_validate({"type": "text", "tokenizer": {"type": "word", "min_count": 1}, "places": True})
+    field = spec.fit([pa.array([["who wins", "the team wins the game today"]], pa.list_(pa.string()))])
+    fields = Fields({"both": field}, {})
+    nodes = [
+        helper.make_node("Cast", ["both.places"], ["places"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["places"], ["ends"], axes=[1], keepdims=0),
+        helper.make_node("Gather", ["ends", "last"], ["stop"], axis=1),
+        helper.make_node("Sub", ["stop", "eight"], ["margin"]),
+        helper.make_node("Concat", ["ends", "margin"], ["answer"], axis=1),
+    ]
+    model = _model(
+        [helper.make_tensor_value_info("both.places", TensorProto.INT32, ["rows", "tokens", 2])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, ["rows", 3])],
+        nodes,
+        [
+            helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("eight", TensorProto.FLOAT, [], [8]),
+        ],
+    )
+    return write_bundle(
+        target, kind="model", model={}, answers={"answer": SpanAnswer("both").to_json()},
+        fields_json=fields.to_json(), field_files=fields.files(), recipe_yaml="", weights=None,
+        meta={"reading": {"clean": [{"type": "pair", "columns": {"both": ["question", "passage"]}}]}},
         extra={"model.onnx": model},
     )  # fmt: skip
 
