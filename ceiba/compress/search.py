@@ -111,14 +111,15 @@ def compress(
             row |= {"verdict": "failed", "why": candidate.failed}
         else:
             after = held.logits(OnnxBackend(candidate.model, threads))
-            lost, group = worst_class(truth, held.scored(after))
+            scored = held.scored(after)
+            lost, group = worst_class(truth, scored)
             row |= speed(held, material.model, candidate.model, threads)
             own = memory_bytes(candidate.model, held.parts(range(min(BATCH_ROWS, held.num_rows))))
             row["bytes"], row["memory_bytes"] = len(candidate.model), own
             row["ratios"]["size"] = len(candidate.model) / len(material.model)
             row["ratios"]["memory"] = own / memory if own and memory else 1.0
             moved = distance(held.weighed(before), held.weighed(after))
-            row |= {"drop": drops(truth, held.scored(after)), "distance": moved, "class_drop": lost, "class": group}
+            row |= {"drop": drops(truth, scored), "distance": moved, "class_drop": lost, "class": group}
             row["verdict"], row["why"] = judge(row, goal, candidate.is_rounded)
             models[candidate.name] = candidate
         row["seconds"] = time.monotonic() - began

@@ -3,7 +3,7 @@ Takes       rows in any form, fitted fields, a backend.      Gives   logits, ans
 May touch   read, clean, fields, answers, bundle, base, onnxruntime.   Never   torch, prepare, a network's inside.
 To add one  a backend is any callable {part: array} → {output: logits}; a form of rows is a line in forms.py."""
 
-from ceiba.predict.files import WRITERS, predict_file
+from ceiba.predict.files import WRITERS, predict_file, unnested
 from ceiba.predict.onnx import OnnxBackend, open_onnx
 from ceiba.predict.parity import MASKED, kept_rows, recheck, relative_error
 from ceiba.predict.predictor import EMBEDDING, Backend, Predictor
@@ -22,4 +22,5 @@ __all__ = [
     "quoted_texts",
     "recheck",
     "relative_error",
+    "unnested",
 ]

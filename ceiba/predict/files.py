@@ -59,11 +59,11 @@ def _write_csv(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch],
     )
     with pa_csv.CSVWriter(str(path), flat, write_options=options) as writer:
         for batch in batches:
-            columns = [_flat(column) for column in batch.columns]
+            columns = [unnested(column) for column in batch.columns]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
 
 
-def _flat(column: pa.Array) -> pa.Array:
+def unnested(column: pa.Array) -> pa.Array:
     """A list as one text, since a text table has no lists; one of structures as JSON."""
     if not pa.types.is_nested(column.type):
         return column

@@ -196,15 +196,6 @@ def reply_json(value: Any, status: int = 200) -> Reply:
     return Reply(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS, default=str), status)
 
 
-def cell(value: Any) -> str:
-    """A value of an answer as one text: lists of labels are joined by ";", a missing value is empty."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return ";".join(value)
-    return orjson.dumps(value).decode() if isinstance(value, list | dict) else str(value)
-
-
 def error_body(refusal: Refusal, id: str) -> Mapping[str, Any]:
     """What Ceiba's own protocol says of an error."""
     return {"error": refusal.message, "request_id": id}

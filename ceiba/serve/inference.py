@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from ceiba.fields import ImageField, NumberField, VectorField
 from ceiba.serve.app import Endpoint, Service
-from ceiba.serve.exchange import JSON, Reply, Request, cell, check_depth, reply_json
+from ceiba.serve.exchange import JSON, Reply, Request, check_depth, reply_json
 from ceiba.serve.models import Served
-from ceiba.serve.records import count_rows, run
+from ceiba.serve.records import as_cells, count_rows, run
 from ceiba.serve.refusal import Refusal
 from ceiba.serve.tensorflow import checked
 
@@ -294,9 +294,7 @@ def column(kind: pa.DataType, values: list[Any]) -> NDArray[Any] | list[str]:
     """One output's values."""
     if pa.types.is_floating(kind):
         return np.array(values, np.float64)
-    if pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
-        return [orjson.dumps(value).decode() for value in values]
-    return [cell(value) for value in values]
+    return ["" if value is None else str(value) for value in as_cells(kind, values)]
 
 
 def packed(head: dict[str, Any], outputs: Sequence[tuple[str, NDArray[Any] | list[str], bool]]) -> Reply:

@@ -27,7 +27,7 @@ from ceiba.serve.refusal import Refusal
 
 LARGEST = float(np.finfo(np.float32).max)
 MOST_KNOWN = 1000
-"""Sets of columns, as clients send them, that are remembered."""
+"""Sets of columns that are enough, as clients send them, that are remembered."""
 LENGTHS = frozenset({"text", "words"})
 """Kinds of fields whose rows differ in length."""
 Convert = Callable[[Any], Any]
@@ -74,7 +74,7 @@ class Intake:
         self.texts = {part for one in joins for parts in one.columns.values() for part in parts} - set(self.fields)
         """Those that are joined with others, as text."""
         self._joined = {new for one in joins if type(one) is JoinSpec for new in one.columns} & self.made
-        self._known: dict[tuple[str, ...], tuple[str, ...] | Refusal] = {}
+        self._known: set[tuple[str, ...]] = set()
         self._every = frozenset(self.names)
         self._whole = self._way(self.names)
         self._is_typed = all(arrow is not None for _, arrow in self.kinds.values())
@@ -89,7 +89,7 @@ class Intake:
         if self.missing == "null":
             return ()
         rests = {name: tuple(other for other in self.asked if other != name) for name in self.asked}
-        return tuple(name for name, rest in rests.items() if isinstance(self._sufficient(rest, {}), Refusal))
+        return tuple(name for name, rest in rests.items() if self._lacking(rest, {}) is not None)
 
     @cached_property
     def alone(self) -> str | None:
@@ -97,7 +97,7 @@ class Intake:
         if len(self.asked) == 1:
             return self.asked[0]
         joined = (name for name in self.names if name in self._joined)
-        return next((name for name in joined if not isinstance(self._sufficient((name,), {}), Refusal)), None)
+        return next((name for name in joined if self._lacking((name,), {}) is None), None)
 
     def rows(self, rows: Sequence[Any]) -> Rows:
         """Checked rows.
@@ -169,32 +169,30 @@ class Intake:
     def _checked(self, present: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, ...]:
         if present == self.names:
             return present
-        found = self._known.get(present)
-        if found is None:
+        if present not in self._known:
+            if lacking := self._lacking(present, given):
+                raise Refusal(422, lacking)
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            found = self._known[present] = self._sufficient(present, given)
-        if isinstance(found, Refusal):
-            raise found
-        return found
+            self._known.add(present)
+        return present
 
-    def _sufficient(self, present: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, ...] | Refusal:
-        """Which columns are enough is for the cleaner to say: it may make one of several."""
+    def _lacking(self, present: tuple[str, ...], given: Mapping[str, Any]) -> str | None:
+        """Why rows of these columns are not enough, None if they are: the cleaner says it, for it may make one of
+        several."""
         empty = pa.RecordBatch.from_pydict({name: pa.array([], self.kinds[name][1] or pa.string()) for name in present})
         try:
             known = self.predictor.cleaner(empty).schema.names
         except DataError as error:
-            return Refusal(422, str(error))
+            return str(error)
         for name in self.predictor.fields.read:
             if name not in known:
                 parts = [one for one in self.asked if one in self.texts and one not in present]
                 name = parts[0] if name in self.made and parts else name
                 wanted = [given_name for given_name in map(str, given) if given_name not in present]
                 do = nearest(name, wanted) if wanted else f"The columns are {listed(self.asked)}"
-                return Refusal(
-                    422, f"The rows must have the column '{name}'. Got none of that name. {do.rstrip('.?')}."
-                )
-        return present
+                return f"The rows must have the column '{name}'. Got none of that name. {do.rstrip('.?')}."
+        return None
 
     def _size(self, names: tuple[str, ...], values: list[tuple[Any, ...]]) -> int:
         """Characters of the longest row, or words; what tokens they make is known only once they are encoded."""

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from ceiba.predict import unnested
 from ceiba.serve.app import Endpoint, Service
-from ceiba.serve.exchange import STRINGS, Reply, Request, cell, parse_json, reply_json
+from ceiba.serve.exchange import STRINGS, Reply, Request, parse_json, reply_json
 from ceiba.serve.intake import Rows
 from ceiba.serve.models import Served
 from ceiba.serve.refusal import Refusal
@@ -31,7 +32,7 @@ async def predict(request: Request, service: Service, match: re.Match[str] | Non
     if kind == CSV:
         rows: list[Any] = from_csv(body, service.limits.rows)
         answers = await answer(request, service, served, rows)
-        return Reply(to_csv(kept(served, rows, answers)), content_type=b"text/csv; charset=utf-8")
+        return Reply(to_csv(served, kept(served, rows, answers)), content_type=b"text/csv; charset=utf-8")
     if kind.startswith((b"image/", b"audio/")) or kind == b"application/octet-stream":
         return reply_json((await answer(request, service, served, [as_row(served, body)]))[0])
     value = parse_json(body, service.limits)
@@ -42,7 +43,7 @@ async def predict(request: Request, service: Service, match: re.Match[str] | Non
     check_names_once(body, rows)
     answers = kept(served, rows, await answer(request, service, served, rows))
     if request.headers.get(b"accept") == CSV:
-        return Reply(to_csv(answers), content_type=b"text/csv; charset=utf-8")
+        return Reply(to_csv(served, answers), content_type=b"text/csv; charset=utf-8")
     return reply_json(answers[0] if is_one else answers)
 
 
@@ -139,14 +140,22 @@ def from_csv(body: bytes, most_rows: int) -> list[dict[str, Any]]:
     return rows
 
 
-def to_csv(answers: Sequence[Mapping[str, Any]]) -> bytes:
+def to_csv(served: Served, answers: Sequence[Mapping[str, Any]]) -> bytes:
     """Answers as a CSV table with a header."""
     buffer = io.StringIO()
     if answers:
-        writer = csv.DictWriter(buffer, list(answers[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: cell(value) for name, value in row.items()} for row in answers)
+        names = list(answers[0])
+        columns = [as_cells(served.outputs.get(name), [row.get(name) for row in answers]) for name in names]
+        csv.writer(buffer, lineterminator="\n").writerows([names, *zip(*columns, strict=True)])
     return buffer.getvalue().encode()
+
+
+def as_cells(kind: pa.DataType | None, values: list[Any]) -> list[Any]:
+    """An output's values, lists as the one text that they are in a file of answers; those of an id have no kind."""
+    if kind is None or not pa.types.is_nested(kind):
+        return values
+    found: list[Any] = unnested(pa.array(values, kind)).to_pylist()
+    return found
 
 
 ENDPOINTS = [

@@ -161,9 +161,20 @@ def test_what_is_remembered_of_the_columns_that_clients_send_is_bounded(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ceiba.serve.intake.MOST_KNOWN", 2)
+    join = {"type": "join", "columns": {"text": ["title", "body"]}}
+    intake = batcher(text_bundle(tmp_path / "news", join), 3).intake
+    for row in ({"text": "a"}, {"text": "a", "title": "b"}, {"text": "a", "body": "b"}, {"title": "a", "body": "b"}):
+        assert len(intake.rows([row])) == 1
+        assert len(intake._known) <= 2
+
+
+def test_a_refusal_is_made_anew_for_each_client(tmp_path: Any) -> None:
     intake = batcher(table_bundle(tmp_path / "homes"), 3).intake
-    for row in ({"area": 1.0}, {"city": "Rome"}, {"town": "Rome"}, {"area": 2.0}):
-        with pytest.raises(Refusal, match="must have the column"):
-            intake.rows([row])
-    assert len(intake._known) == 2
-    assert len(intake.rows([{"city": "Rome", "area": 1.0}])) == 1
+    told = []
+    for name in ("ciy", "town", "town"):
+        with pytest.raises(Refusal, match="must have the column 'city'") as found:
+            intake.rows([{"area": 1.0, name: "Rome"}])
+        told.append(found.value)
+    assert "ciy" in told[0].message
+    assert "ciy" not in told[1].message  # what another client wrote
+    assert len({id(one) for one in told}) == 3  # or its traceback would grow, and hold every row that was refused
